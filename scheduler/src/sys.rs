@@ -1,0 +1,136 @@
+//! The system calls the scheduler makes, each behind a safe or narrowly unsafe function.
+
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("Marmot runs on 64-bit Linux: it relies on futexes, madvise and epoll");
+
+/// `MADV_GUARD_INSTALL` of Linux 6.13, not yet named by the libc crate.
+const MADV_GUARD_INSTALL: libc::c_int = 102;
+
+/// Sleeps while `*word == expected`, for at most `timeout`. May return early for any reason.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
+    let timespec = timeout.map(|t| libc::timespec {
+        // A wait of 68 years may as well return early.
+        tv_sec: t.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_nsec: t.subsec_nanos().into(),
+    });
+    let timespec = timespec
+        .as_ref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the word outlives the call, the timespec is null or lives on this frame; the other
+    // arguments of FUTEX_WAIT are ignored. EINTR, EAGAIN and ETIMEDOUT are all "return early".
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            expected,
+            timespec,
+        );
+    }
+}
+
+/// Wakes up to `count` sleepers on `word`.
+pub(crate) fn futex_wake(word: &AtomicU32, count: i32) {
+    // SAFETY: FUTEX_WAKE reads nothing through the pointer; an address that nobody sleeps on is
+    // allowed.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            count,
+        );
+    }
+}
+
+/// The size of a page in bytes.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).expect("the page size is positive")
+}
+
+/// Reserves `len` bytes of lazily committed memory, at `hint` if that is free.
+pub(crate) fn reserve(hint: usize, len: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: an anonymous mapping at a place of the kernel's choice (the hint binds nothing)
+    // changes no existing mapping.
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::without_provenance_mut(hint),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(at.cast()).ok_or_else(|| io::Error::other("mmap gave the null address"))
+}
+
+/// Gives address space back.
+///
+/// # Safety
+/// The range was reserved and nothing refers to it any more.
+pub(crate) unsafe fn release(at: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's promise. A failure leaves the range reserved, which is harmless.
+    unsafe { libc::munmap(at.as_ptr().cast(), len) };
+}
+
+/// Asks for small pages: a huge page under a stack would commit eight stacks at once.
+pub(crate) fn no_huge_pages(at: NonNull<u8>, len: usize) {
+    // SAFETY: advice only; it changes no content. Kernels without huge pages answer EINVAL.
+    unsafe { libc::madvise(at.as_ptr().cast(), len, libc::MADV_NOHUGEPAGE) };
+}
+
+/// Makes the range fault on access, inside its mapping and without a mapping of its own.
+///
+/// # Errors
+/// `EINVAL` before Linux 6.13.
+///
+/// # Safety
+/// The range is reserved memory that nothing uses: its content is lost.
+pub(crate) unsafe fn install_guard(at: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    match unsafe { libc::madvise(at.as_ptr().cast(), len, MADV_GUARD_INSTALL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Makes the range fault on access, by a mapping of its own.
+///
+/// # Errors
+/// `ENOMEM` when the process has reached `vm.max_map_count` mappings.
+///
+/// # Safety
+/// The range is reserved memory that nothing uses.
+pub(crate) unsafe fn protect(at: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    match unsafe { libc::mprotect(at.as_ptr().cast(), len, libc::PROT_NONE) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The standard error descriptor, without std's lock and buffer.
+pub(crate) struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        // SAFETY: the buffer is valid for its length.
+        let n = unsafe { libc::write(libc::STDERR_FILENO, buf.as_ptr().cast(), buf.len()) };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
