@@ -1,10 +1,445 @@
-//! stub
-use std::{ptr::NonNull, time::Instant};
-use crate::wait::*;
+//! `G`, the goroutine: its control block, its stack switch, and how the current one is found.
+//!
+//! This is one of the few files that handle raw goroutine pointers. Everything else holds a
+//! [`Runnable`] (the right to queue or run a goroutine) or a `Parked` (the right to ready it);
+//! both are linear.
+//!
+//! # Life of a goroutine
+//!
+//! ```text
+//!             spawn                    execute                 returns
+//! free slot --------> Runnable ------------------> running ---------------> free slot
+//!                        ^                          |
+//!                        |   ready      park        |
+//!                        +-------- Parked <---------+
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. At any time one party owns a `G`: a free list, a `Runnable`, the machine that runs it, or
+//!    (while its wait is open) whoever will claim it. The owner alone touches the fields that are
+//!    not atomic.
+//! 2. `machine` is valid exactly while the goroutine runs: the machine that runs it has set it.
+//! 3. A goroutine's wait is opened on the machine's stack, when its own stack is at rest. So
+//!    whoever claims the wait may resume it at once, anywhere.
+//! 4. A stack is never unwound, dropped or freed while it is suspended (H7).
+//! 5. The current goroutine is found from the stack pointer alone: no thread-local is read on any
+//!    path that can park, so none can be remembered across a switch (H1).
+
+use std::cell::{Cell, UnsafeCell};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::num::NonZeroUsize;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use corosensei::stack::{Stack, StackPointer};
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use crate::arena::{self, Slot, StackClass};
+use crate::clock;
+use crate::machine::M;
+use crate::park_token::ParkToken;
+use crate::sched::Sched;
+use crate::timers::TimerKey;
+use crate::wait::{Kind, Outcome, Publish, Ticket, WaitHeader, Why};
+
+type Switch = Yielder<(), NonNull<Action>>;
+type Body = Coroutine<(), NonNull<Action>, (), SlotStack>;
+
+/// A goroutine's control block, at the top of its own stack slot.
+///
+/// Who writes which field: see each; "owner" is invariant 1.
+#[repr(C, align(64))]
+pub(crate) struct G {
+    /// The wait word: opened by the machine, claimed by anyone. First, so that a ticket's pointer
+    /// is a pointer to the `G`.
+    header: WaitHeader,
+    /// The machine that runs it. Owner.
+    machine: Cell<*const M>,
+    /// The way back to the machine's stack. Set once per life, on the goroutine's stack.
+    switch: Cell<*const Switch>,
+    /// The suspended stack. Owner.
+    body: UnsafeCell<MaybeUninit<Body>>,
+    /// The scheduler it belongs to, alive while the goroutine is. Owner, at spawn.
+    sched: Cell<*const Sched>,
+    /// 0 in a free slot. Written by the owner at spawn and end, read by anyone for reports.
+    id: AtomicU64,
+    /// The token of `goroutine::park`. Any thread, by its own protocol.
+    pub(crate) park_token: ParkToken,
+    /// Why it waits: written by itself before a wait, read by anyone for reports.
+    reason: AtomicU8,
+    object: AtomicUsize,
+    /// Where it was spawned: written by the owner at spawn, read by anyone for reports.
+    spawned_at: AtomicPtr<Location<'static>>,
+    /// Its name. Owner, at spawn and end.
+    name: UnsafeCell<Option<Arc<str>>>,
+    /// Constant.
+    class: StackClass,
+}
+
+// SAFETY: cells are touched by the owner only (invariant 1), and ownership moves between threads
+// by synchronised hand-over: run queues and the wait word.
+unsafe impl Sync for G {}
+
+// No user code runs while a control block is in an intermediate state.
+impl std::panic::RefUnwindSafe for G {}
+
+impl G {
+    /// The control block of a slot that was never used.
+    pub(crate) fn new(class: StackClass) -> G {
+        G {
+            header: WaitHeader::new(Kind::Goroutine),
+            machine: Cell::new(std::ptr::null()),
+            switch: Cell::new(std::ptr::null()),
+            body: UnsafeCell::new(MaybeUninit::uninit()),
+            sched: Cell::new(std::ptr::null()),
+            id: AtomicU64::new(0),
+            park_token: ParkToken::new(),
+            reason: AtomicU8::new(0),
+            object: AtomicUsize::new(0),
+            spawned_at: AtomicPtr::new(std::ptr::null_mut()),
+            name: UnsafeCell::new(None),
+            class,
+        }
+    }
+
+    pub(crate) fn class(&self) -> StackClass {
+        self.class
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: null, or made from a `&'static Location`.
+        unsafe { self.spawned_at.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// # Safety
+    /// The caller is the goroutine itself, or a signal handler that interrupted it, or its owner.
+    pub(crate) unsafe fn name(&self) -> Option<&Arc<str>> {
+        // SAFETY: written by the owner at spawn and end only, and the caller is the owner.
+        unsafe { &*self.name.get() }.as_ref()
+    }
+}
+
+/// The top of a slot's stack is the address of its control block.
+struct SlotStack(NonNull<G>);
+
+// SAFETY: `base` is aligned to a cache line and `limit` to a page; between them lie at least 60 KiB
+// of memory that belongs to this slot, its low end a guard (`arena.rs`).
+unsafe impl Stack for SlotStack {
+    #[inline]
+    fn base(&self) -> StackPointer {
+        self.0.addr()
+    }
+
+    fn limit(&self) -> StackPointer {
+        NonZeroUsize::new(arena::stack_limit(self.0)).expect("no slot at address 0")
+    }
+}
+
+/// What a goroutine asks the machine to do once it has left its stack. Lives on that stack.
+#[repr(C)]
+struct Action {
+    run: unsafe fn(NonNull<Action>, &M, NonNull<G>) -> Next,
+}
+
+/// What the machine does after an action.
+enum Next {
+    /// Find something to run.
+    Schedule,
+    /// Go on with the same goroutine: it did not have to park.
+    Resume,
+}
+
+/// The right to queue or run one goroutine.
+#[derive(Debug)]
+#[must_use = "a runnable goroutine that nobody queues never runs again"]
+#[repr(transparent)]
+pub(crate) struct Runnable(NonNull<G>);
+
+// SAFETY: the right moves between threads; the queue that carries it synchronises (invariant 1).
+unsafe impl Send for Runnable {}
+
+impl Runnable {
+    /// # Safety
+    /// The caller owns the goroutine: it has just spawned it, or claimed its wait.
+    pub(crate) unsafe fn from_g(g: NonNull<G>) -> Runnable {
+        Runnable(g)
+    }
+
+    /// Gives the right up as a bare pointer, to be stored in an atomic.
+    pub(crate) fn into_g(self) -> NonNull<G> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// The goroutine, without the right to it.
+    pub(crate) fn g(&self) -> NonNull<G> {
+        self.0
+    }
+
+    fn as_ref(&self) -> &G {
+        // SAFETY: control blocks are never unmapped.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The scheduler that the goroutine belongs to.
+    pub(crate) fn sched(&self) -> *const Sched {
+        self.as_ref().sched.get()
+    }
+
+    /// Runs the goroutine on the calling machine until it parks, yields or ends. If it ended, gives
+    /// its slot, ready for reuse.
+    #[inline]
+    pub(crate) fn run(self, m: &M) -> Option<(Slot, StackClass)> {
+        let ptr = self.into_g();
+        // SAFETY: control blocks are never unmapped; the right just given up makes us the owner.
+        let g = unsafe { ptr.as_ref() };
+        loop {
+            g.machine.set(m);
+            // SAFETY: the owner may touch `body`, which a spawn has initialised; the reference
+            // ends before anybody else can own the goroutine, because `resume` has written the
+            // saved stack pointer back by the time it returns.
+            let result = {
+                let body = unsafe { (*g.body.get()).assume_init_mut() };
+                body.resume(())
+            };
+            match result {
+                // SAFETY: it has just ended here.
+                CoroutineResult::Return(()) => return Some(unsafe { retire(ptr) }),
+                CoroutineResult::Yield(action) => {
+                    // SAFETY: the action lies on the suspended stack, and we are its owner.
+                    let run = unsafe { action.as_ref() }.run;
+                    // SAFETY: `run` was stored next to the data it expects (see `suspend`).
+                    match unsafe { run(action, m, ptr) } {
+                        Next::Schedule => return None,
+                        Next::Resume => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Empties the control block of a goroutine that has ended.
+///
+/// # Safety
+/// The goroutine has returned from its stack on the calling machine.
+#[inline]
+unsafe fn retire(ptr: NonNull<G>) -> (Slot, StackClass) {
+    // SAFETY: control blocks are never unmapped.
+    let g = unsafe { ptr.as_ref() };
+    g.id.store(0, Ordering::Relaxed);
+    g.park_token.retire();
+    // SAFETY: we own the ended goroutine.
+    drop(unsafe { (*g.name.get()).take() });
+    // A finished body holds nothing, so it needs no drop.
+    // SAFETY: the caller's promise.
+    (unsafe { Slot::from_g(ptr) }, g.class)
+}
+
+/// What a new goroutine is given.
+pub(crate) struct Birth {
+    pub(crate) sched: *const Sched,
+    pub(crate) id: u64,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+/// Makes a goroutine out of a free slot. It runs `f` when it is first resumed.
+///
+/// # Safety
+/// What `f` borrows stays valid until it has returned or for ever. `f` must not unwind.
+#[inline]
+pub(crate) unsafe fn spawn_in<F: FnOnce()>(slot: Slot, birth: Birth, f: F) -> Runnable {
+    let ptr = slot.into_g();
+    // SAFETY: control blocks are never unmapped; the slot made us the owner.
+    let g = unsafe { ptr.as_ref() };
+    g.sched.set(birth.sched);
+    g.id.store(birth.id, Ordering::Relaxed);
+    g.park_token.begin(birth.id);
+    g.reason.store(REASON_NONE, Ordering::Relaxed);
+    g.spawned_at.store(
+        std::ptr::from_ref(birth.spawned_at).cast_mut(),
+        Ordering::Relaxed,
+    );
+    if birth.name.is_some() {
+        // SAFETY: we own the goroutine; `retire` left `None` here.
+        unsafe { *g.name.get() = birth.name };
+    }
+    let entry = move |switch: &Switch, (): ()| {
+        let g = Current::get().expect("a goroutine runs on its own stack");
+        g.block().switch.set(switch);
+        f();
+    };
+    // SAFETY: the caller's promise about what `f` borrows. The stack is not in use: we own the slot.
+    let body = unsafe { Body::with_stack_unchecked(SlotStack(ptr), entry) };
+    // SAFETY: as owner. The former body is finished and holds nothing.
+    unsafe { (*g.body.get()).write(body) };
+    // SAFETY: it was just made.
+    unsafe { Runnable::from_g(ptr) }
+}
+
+/// `Why::reason` as stored in the control block; 0 means that it never waited.
+const REASON_NONE: u8 = 0;
+
+/// The goroutine that the caller runs on. Never outlives a call made on its stack.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Current(NonNull<WaitHeader>);
+pub(crate) struct Current(NonNull<G>);
+
 impl Current {
-    pub(crate) fn get() -> Option<Self> { None }
-    pub(crate) fn header(self) -> NonNull<WaitHeader> { self.0 }
-    pub(crate) fn park<F: FnOnce() -> Publish>(self, _: Why, _: Option<Instant>, _: F) -> Outcome { todo!() }
+    /// The current goroutine; `None` on a plain thread and on a machine's own stack.
+    #[inline(always)]
+    pub(crate) fn get() -> Option<Current> {
+        arena::g_of(stack_pointer()).map(Current)
+    }
+
+    #[inline(always)]
+    pub(crate) fn block(&self) -> &G {
+        // SAFETY: control blocks are never unmapped.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn ptr(self) -> NonNull<G> {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn header(self) -> NonNull<WaitHeader> {
+        self.0.cast()
+    }
+
+    /// The machine that runs it. Not to be kept over anything that can park.
+    #[inline(always)]
+    pub(crate) fn machine(&self) -> &M {
+        // SAFETY: invariant 2; the machine outlives the run.
+        unsafe { &*self.block().machine.get() }
+    }
+
+    /// Its scheduler.
+    #[inline(always)]
+    pub(crate) fn sched(&self) -> &Sched {
+        // SAFETY: alive while the goroutine is.
+        unsafe { &*self.block().sched.get() }
+    }
+
+    /// Leaves the stack and has the machine run `action`; returns when resumed.
+    ///
+    /// # Safety
+    /// `action.run` accepts `action`, and puts the goroutine where somebody will resume it, or
+    /// says `Next::Resume`.
+    #[inline(always)]
+    unsafe fn suspend(self, action: NonNull<Action>) {
+        // SAFETY: set at the goroutine's entry, and it points to the base of this very stack.
+        let switch = unsafe { &*self.block().switch.get() };
+        switch.suspend(action);
+    }
+
+    /// Goes to the tail of its processor's queue and lets the others run.
+    pub(crate) fn yield_now(self) {
+        unsafe fn run(_: NonNull<Action>, m: &M, g: NonNull<G>) -> Next {
+            // SAFETY: it has left its stack, and nobody else knows of it: we own it.
+            m.yielded(unsafe { Runnable::from_g(g) });
+            Next::Schedule
+        }
+        let action = Action { run };
+        // SAFETY: `run` queues the goroutine.
+        unsafe { self.suspend(NonNull::from(&action)) };
+    }
+
+    /// `Wait::park` for a goroutine.
+    #[inline]
+    pub(crate) fn park<F>(self, why: Why, deadline: Option<Instant>, publish: F) -> Outcome
+    where
+        F: FnOnce() -> Publish,
+    {
+        let g = self.block();
+        g.reason.store(why.reason as u8 + 1, Ordering::Relaxed);
+        g.object.store(why.object, Ordering::Relaxed);
+        let mut frame = ParkFrame {
+            action: Action {
+                run: ParkFrame::<F>::run,
+            },
+            publish: ManuallyDrop::new(publish),
+            deadline: deadline.map(clock::nanos_of),
+            timer: None,
+        };
+        // SAFETY: `ParkFrame::run` expects a `ParkFrame<F>` whose first field is the action; the
+        // pointer is made from the whole frame. It opens a wait that a waker or timer will claim.
+        unsafe { self.suspend(NonNull::from(&mut frame).cast()) };
+        let outcome = g.header.word.outcome();
+        if let Some(timer) = frame.timer
+            && outcome != Outcome::TimedOut
+        {
+            self.sched().cancel_timer(timer);
+        }
+        outcome
+    }
+}
+
+/// The part of a parking goroutine's frame that the machine reads.
+#[repr(C)]
+struct ParkFrame<F> {
+    action: Action,
+    publish: ManuallyDrop<F>,
+    /// Nanoseconds of the runtime's clock.
+    deadline: Option<u64>,
+    /// Set by the machine before the timer can fire.
+    timer: Option<TimerKey>,
+}
+
+impl<F: FnOnce() -> Publish> ParkFrame<F> {
+    /// Opens the wait and publishes it.
+    unsafe fn run(action: NonNull<Action>, m: &M, ptr: NonNull<G>) -> Next {
+        let frame = action.cast::<ParkFrame<F>>().as_ptr();
+        // SAFETY: control blocks are never unmapped.
+        let g = unsafe { ptr.as_ref() };
+        // Everything is taken out of the frame before the wait is open: from then on somebody may
+        // resume the goroutine, whose frame is its own again.
+        // SAFETY: the frame lies on the suspended stack, which we own; `publish` is moved out once.
+        let publish = unsafe { ManuallyDrop::take(&mut (*frame).publish) };
+        // SAFETY: as above.
+        let deadline = unsafe { (*frame).deadline };
+        // SAFETY: as above. The place is written under the timer lock, before the timer can fire.
+        let place = unsafe { &raw mut (*frame).timer };
+        let number = g.header.word.open();
+        if let Some(deadline) = deadline {
+            m.add_timer(deadline, Ticket::new(ptr.cast(), number), |key| {
+                // SAFETY: the timer has not fired, nothing else was published: the goroutine is
+                // still at rest and its frame in place.
+                unsafe { place.write(Some(key)) }
+            });
+        }
+        if publish() == Publish::Withdrawn && g.header.word.claim(number, Outcome::Ready) {
+            return Next::Resume;
+        }
+        Next::Schedule
+    }
+}
+
+/// The stack pointer of the caller.
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let sp: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: reads a register.
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: reads a register.
+    unsafe {
+        std::arch::asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let local = 0_u8;
+        sp = std::hint::black_box(&raw const local).addr();
+    }
+    sp
 }

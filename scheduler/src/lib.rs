@@ -1,12 +1,36 @@
 //! stub
+mod arena;
+mod clock;
+mod completion;
+mod config;
 pub mod event;
 mod fatal;
+mod find;
 mod g;
+pub mod goroutine;
+mod handle;
+mod idle;
+mod machine;
+mod overflow;
+mod park_lot;
+mod park_token;
+mod processor;
 pub mod random;
+mod run_next;
 mod sched;
+mod scope;
+mod spawn;
 mod sync;
 mod sys;
 mod thread_waiter;
+mod timer_heap;
+mod timers;
 pub mod wait;
 mod wait_word;
-pub use sched::current_event_source;
+
+pub use arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE, force_mprotect_guards};
+pub use config::{Config, DEFAULT_MAIN_STACK_SIZE, MAX_PROCS};
+pub use handle::{Handle, Scheduler, ShutDown, doc_runtime, go, max_procs, num_goroutines, scope};
+pub use sched::with_event_source;
+pub use scope::{Scope, ScopedJoinHandle};
+pub use spawn::JoinHandle;

@@ -1,6 +1,303 @@
-//! stub
+//! `Sched`, one scheduler: its processors, its global queue, and its beginning and end.
+
+use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use crossbeam_deque::{Injector, Steal};
+
+use crate::arena::StackClass;
+use crate::config::Config;
+use crate::event::EventSource;
+use crate::g::{Current, Runnable};
+use crate::idle::{FOREVER, Idle};
+use crate::machine::M;
+use crate::overflow;
+use crate::park_lot::ParkLot;
+use crate::processor::{P, PShared};
+use crate::random;
+use crate::timers::TimerKey;
 use crate::wait::WaitHeader;
-pub(crate) unsafe fn ready_header(_: NonNull<WaitHeader>) { todo!() }
-/// The event source of the runtime that the current goroutine belongs to; `None` on a plain thread.
-pub fn current_event_source() -> Option<&'static dyn crate::event::EventSource> { None }
+
+/// How long the end of a scheduler waits for machines that are busy with a goroutine, which stop
+/// at its next scheduling point. The idle ones stop at once.
+const STOP_GRACE: Duration = Duration::from_millis(100);
+/// How often `drain` looks at the number of goroutines.
+const DRAIN_CHECK: Duration = Duration::from_millis(1);
+
+/// One scheduler. Alive as long as a handle, a machine or a goroutine of it is.
+pub(crate) struct Sched {
+    pub(crate) config: Config,
+    /// The size class of ordinary goroutines, and of those that `run` starts.
+    pub(crate) class: StackClass,
+    pub(crate) main_class: StackClass,
+    /// All processors, by index.
+    pub(crate) processors: Box<[Arc<PShared>]>,
+    pub(crate) idle: Idle,
+    pub(crate) lot: ParkLot,
+    /// Goroutines readied from outside, first in first out.
+    global: Injector<Runnable>,
+    pub(crate) source: Arc<dyn EventSource>,
+    /// When events were collected last, on the runtime's clock.
+    pub(crate) last_poll: AtomicU64,
+    stopping: AtomicBool,
+    pub(crate) machines: Machines,
+    /// Goroutines spawned from outside; those spawned on a processor are counted there.
+    spawned_outside: AtomicU64,
+    me: Weak<Sched>,
+}
+
+// No user code runs while the scheduler's state is in between.
+impl std::panic::RefUnwindSafe for Sched {}
+
+/// Counts the threads of a scheduler.
+#[derive(Debug, Default)]
+pub(crate) struct Machines {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Machines {
+    fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(crate) fn started(&self) {
+        *self.lock() += 1;
+    }
+
+    pub(crate) fn ended(&self) {
+        *self.lock() -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until at most `left` machines are there, or until `deadline`.
+    fn wait_for_end(&self, left: usize, deadline: Instant) {
+        let mut count = self.lock();
+        while *count > left {
+            let Some(wait) = deadline.checked_duration_since(Instant::now()) else {
+                return;
+            };
+            count = self
+                .changed
+                .wait_timeout(count, wait)
+                .unwrap_or_else(|e| e.into_inner())
+                .0;
+        }
+    }
+}
+
+impl Sched {
+    /// Makes a scheduler with its first machine, so that at least one thread is there.
+    pub(crate) fn start(config: Config, source: Arc<dyn EventSource>) -> io::Result<Arc<Sched>> {
+        overflow::install_handler()?;
+        let class = StackClass::for_size(config.stack_size)
+            .ok_or_else(|| io::Error::other("the stack size is out of range"))?;
+        let main_class = StackClass::for_size(config.main_stack_size)
+            .ok_or_else(|| io::Error::other("the main stack size is out of range"))?;
+        let (owned, processors): (Vec<_>, Vec<_>) = (0..config.max_procs as u32)
+            .map(|index| P::new(index, class, random::seed()))
+            .unzip();
+        let count = config.max_procs as u32;
+        let sched = Arc::new_cyclic(|me| Sched {
+            config,
+            class,
+            main_class,
+            processors: processors.into(),
+            idle: Idle::new(count),
+            lot: ParkLot::new(owned),
+            global: Injector::new(),
+            source,
+            last_poll: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            machines: Machines::default(),
+            spawned_outside: AtomicU64::new(0),
+            me: me.clone(),
+        });
+        M::start(&sched, None).map_err(|(error, _)| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot start a thread to run goroutines: {error}"),
+            )
+        })?;
+        Ok(sched)
+    }
+
+    pub(crate) fn max_procs(&self) -> u32 {
+        self.processors.len() as u32
+    }
+
+    #[inline]
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn last_poll(&self) -> u64 {
+        self.last_poll.load(Ordering::Relaxed)
+    }
+
+    /// Makes a goroutine runnable from outside: a plain thread, or another scheduler.
+    #[inline(never)]
+    pub(crate) fn inject(&self, r: Runnable) {
+        // S1.
+        self.global.push(r);
+        if self.idle.submitted().is_some() {
+            self.wake_machine();
+        }
+    }
+
+    /// S2 to S4, after a goroutine was queued on a busy processor behind another.
+    #[inline]
+    pub(crate) fn wake_for_backlog(&self) {
+        // With one processor, which is busy with the caller, there is nobody to wake.
+        if self.processors.len() > 1 && self.idle.submitted().is_some() {
+            self.wake_machine();
+        }
+    }
+
+    /// F3: after the last searcher has found work.
+    pub(crate) fn wake_for_rest(&self) {
+        if self.work_visible() && self.idle.wake_one().is_some() {
+            self.wake_machine();
+        }
+    }
+
+    /// After a reservation: a machine that sleeps, or a new one, gets the processor.
+    #[cold]
+    #[inline(never)]
+    fn wake_machine(&self) {
+        match self.lot.assign() {
+            Ok(sleeper) => sleeper.signal(&*self.source),
+            Err(p) => {
+                let Some(me) = self.me.upgrade() else {
+                    return;
+                };
+                if let Err((error, p)) = M::start(&me, Some(p)) {
+                    // All machines that exist are awake, or one would have been on the list. They
+                    // will come to the work.
+                    tracing::warn!(%error, "cannot start a thread to run goroutines; going on with those there are");
+                    if let Some(p) = p {
+                        self.lot.put_back(p);
+                    }
+                    self.idle.release(true);
+                }
+            }
+        }
+    }
+
+    /// R6: whether there is work that anybody may take. A goroutine in `runnext` is not: its own
+    /// processor runs it next.
+    pub(crate) fn work_visible(&self) -> bool {
+        !self.global.is_empty() || self.processors.iter().any(|p| !p.stealer.is_empty())
+    }
+
+    /// R6: the earliest deadline of all timers, or `FOREVER`.
+    pub(crate) fn next_deadline(&self) -> u64 {
+        let deadlines = self.processors.iter().map(|p| p.timers.next());
+        deadlines.min().unwrap_or(FOREVER)
+    }
+
+    pub(crate) fn global_is_empty(&self) -> bool {
+        self.global.is_empty()
+    }
+
+    /// One goroutine from the global queue.
+    pub(crate) fn take_global(&self) -> Option<Runnable> {
+        loop {
+            match self.global.steal() {
+                Steal::Success(r) => return Some(r),
+                Steal::Empty => return None,
+                Steal::Retry => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// One goroutine from the global queue, and a fair share of the rest into `p`'s queue.
+    pub(crate) fn take_global_batch(&self, p: &P) -> Option<Runnable> {
+        if self.global.is_empty() {
+            return None;
+        }
+        let share = self.global.len() / self.processors.len() + 1;
+        loop {
+            match self
+                .global
+                .steal_batch_with_limit_and_pop(p.queue(), share.min(64))
+            {
+                Steal::Success(r) => return Some(r),
+                Steal::Empty => return None,
+                Steal::Retry => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    pub(crate) fn cancel_timer(&self, key: TimerKey) {
+        self.processors[key.processor as usize].timers.cancel(key);
+    }
+
+    pub(crate) fn count_spawned_outside(&self) {
+        self.spawned_outside.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Goroutines that have begun and not ended: exact when nothing runs, else a close guess.
+    pub(crate) fn num_goroutines(&self) -> usize {
+        // Ended first: a goroutine is counted as begun before it can end.
+        let ended: u64 = self.processors.iter().map(|p| p.ended()).sum();
+        let spawned: u64 = self.processors.iter().map(|p| p.spawned()).sum();
+        (spawned + self.spawned_outside.load(Ordering::Relaxed)).saturating_sub(ended) as usize
+    }
+
+    /// Waits until no goroutine is left, or until `deadline`.
+    pub(crate) fn drain(&self, deadline: Instant) {
+        // Looking is enough: an end need not pay for telling us.
+        while self.num_goroutines() > 0 {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                return;
+            };
+            std::thread::sleep(left.min(DRAIN_CHECK));
+        }
+    }
+
+    /// Ends the scheduler: every machine stops at its next scheduling point. What is parked or
+    /// queued is leaked, not unwound (H7). Returns when the machines have ended, but does not wait
+    /// long for one whose goroutine goes on without a scheduling point.
+    pub(crate) fn stop(self: &Arc<Self>) {
+        if self.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // A machine that enlists later sees the flag: the list's lock orders the two.
+        for sleeper in self.lot.drain_sleepers() {
+            sleeper.signal(&*self.source);
+        }
+        // From a goroutine of this scheduler one cannot wait for its own machine.
+        let own = Current::get().is_some_and(|g| std::ptr::eq(g.sched(), &**self));
+        self.machines
+            .wait_for_end(usize::from(own), Instant::now() + STOP_GRACE);
+        if self.num_goroutines() > 0 {
+            // Leaked goroutines name the scheduler: it must outlive whoever may still ready them.
+            std::mem::forget(self.clone());
+        }
+    }
+}
+
+/// Readies the goroutine whose wait was claimed.
+///
+/// # Safety
+/// `header` starts a `G`, and the caller holds the only right to it.
+#[inline]
+pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>) {
+    // SAFETY: the caller's promise.
+    let r = unsafe { Runnable::from_g(header.cast()) };
+    match Current::get() {
+        Some(here) if std::ptr::eq(here.sched(), r.sched()) => here.machine().ready(r),
+        // SAFETY: a scheduler outlives its goroutines.
+        _ => unsafe { &*r.sched() }.inject(r),
+    }
+}
+
+/// Calls `f` with the event source of the runtime that the current goroutine belongs to; `None` on
+/// a plain thread.
+pub fn with_event_source<T>(f: impl FnOnce(&Arc<dyn EventSource>) -> T) -> Option<T> {
+    Current::get().map(|g| f(&g.sched().source))
+}

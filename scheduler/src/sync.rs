@@ -1,8 +1,30 @@
-//! The atomics and locks that the pure protocols are written against.
+//! The atomics and cells that the pure protocols are written against.
 //!
 //! A pure protocol file names `crate::sync` and nothing else that synchronises. In this crate the
 //! names mean std's types; the model tests include the same source files into a crate of their own
 //! whose `sync` module means loom's (see `tests/models.rs`). So what is modelled is what ships,
 //! and no `cfg` flag has to be passed to any dependency.
 
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+
+/// `std::cell::UnsafeCell` with loom's interface.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        UnsafeCell(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Calls `f` with a pointer for reading.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    /// Calls `f` with a pointer for writing.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}

@@ -272,6 +272,11 @@ impl Wait {
         Ticket { header, number }
     }
 
+    /// The bare number of that ticket.
+    pub(crate) fn number(&self) -> u64 {
+        self.ticket().number.as_u64()
+    }
+
     /// Leaves the task's stack, opens the wait, runs `publish`, and comes back when the wait was
     /// claimed and the task readied, or when `deadline` passed.
     ///

@@ -56,6 +56,19 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WaitNumber(u64);
 
+#[allow(dead_code)] // the models know one user of it
+impl WaitNumber {
+    /// For storing it in an atomic.
+    pub(crate) fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`as_u64`](Self::as_u64).
+    pub(crate) fn from_u64(number: u64) -> Self {
+        WaitNumber(number)
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct WaitWord(AtomicU64);

@@ -1,0 +1,194 @@
+//! What a scheduler is built with, and what the environment may say about it.
+
+use std::ffi::OsString;
+use std::io;
+
+use crate::arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
+
+/// The most processors there can be.
+pub const MAX_PROCS: usize = 65_536;
+/// The stack size of the goroutine that `run` starts, in bytes of address space.
+pub const DEFAULT_MAIN_STACK_SIZE: usize = 8 << 20;
+
+/// The settings of a scheduler.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many goroutines run at once.
+    pub(crate) max_procs: usize,
+    /// Usable bytes of a goroutine's stack.
+    pub(crate) stack_size: usize,
+    /// The same for the goroutine that `run` starts.
+    pub(crate) main_stack_size: usize,
+    /// The name of the machines' threads.
+    pub(crate) name: String,
+}
+
+impl Config {
+    /// The defaults, as changed by the environment: `MARMOT_MAXPROCS` (1 to 65,536) and
+    /// `MARMOT_STACK_SIZE` (64 KiB to 1 GiB, in bytes or as `256K`, `1M`, `1G`). An empty variable
+    /// counts as unset.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a variable that cannot be read or is out of range; the message names the
+    /// variable, its text and the accepted range.
+    pub fn from_env() -> io::Result<Config> {
+        Config::from_vars(|name| std::env::var_os(name))
+    }
+
+    fn from_vars(var: impl Fn(&str) -> Option<OsString>) -> io::Result<Config> {
+        let var = |name: &'static str| var(name).filter(|text| !text.is_empty());
+        let max_procs = match var(MAXPROCS) {
+            None => default_max_procs(),
+            Some(text) => parse(&text, |t| t.parse().ok())
+                .filter(|n| (1..=MAX_PROCS).contains(n))
+                .ok_or_else(|| bad_variable(MAXPROCS, &text, "a whole number from 1 to 65536"))?,
+        };
+        let stack_size = match var(STACK_SIZE) {
+            None => DEFAULT_STACK_SIZE,
+            Some(text) => parse(&text, parse_size)
+                .filter(|n| (MIN_STACK_SIZE..=MAX_STACK_SIZE).contains(n))
+                .ok_or_else(|| {
+                    let range = "a number of bytes from 64K to 1G, such as 262144, 256K or 1M";
+                    bad_variable(STACK_SIZE, &text, range)
+                })?,
+        };
+        Ok(Config {
+            max_procs,
+            stack_size,
+            main_stack_size: DEFAULT_MAIN_STACK_SIZE,
+            name: "marmot".to_owned(),
+        })
+    }
+
+    /// Sets how many goroutines run at once.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside 1 to 65,536.
+    pub fn max_procs(mut self, n: usize) -> io::Result<Config> {
+        if !(1..=MAX_PROCS).contains(&n) {
+            return Err(invalid(format!(
+                "max_procs is {n}; it must be from 1 to {MAX_PROCS}"
+            )));
+        }
+        self.max_procs = n;
+        Ok(self)
+    }
+
+    /// Sets the usable bytes of a goroutine's stack. Less than 64 KiB is rounded up to that.
+    ///
+    /// # Errors
+    /// `InvalidInput` above 1 GiB.
+    pub fn stack_size(mut self, bytes: usize) -> io::Result<Config> {
+        self.stack_size = checked_stack("stack_size", bytes)?;
+        Ok(self)
+    }
+
+    /// Sets the usable bytes of the stack of the goroutine that `run` starts.
+    ///
+    /// # Errors
+    /// `InvalidInput` above 1 GiB.
+    pub fn main_stack_size(mut self, bytes: usize) -> io::Result<Config> {
+        self.main_stack_size = checked_stack("main_stack_size", bytes)?;
+        Ok(self)
+    }
+
+    /// Sets the name of the threads that run goroutines.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that contains a zero byte.
+    pub fn name(mut self, name: String) -> io::Result<Config> {
+        if name.contains('\0') {
+            return Err(invalid("the name contains a zero byte".to_owned()));
+        }
+        self.name = name;
+        Ok(self)
+    }
+}
+
+const MAXPROCS: &str = "MARMOT_MAXPROCS";
+const STACK_SIZE: &str = "MARMOT_STACK_SIZE";
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+fn bad_variable(name: &str, text: &OsString, range: &str) -> io::Error {
+    invalid(format!("{name} is {text:?}; it must be {range}"))
+}
+
+fn parse<T>(text: &OsString, f: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    f(text.to_str()?.trim())
+}
+
+fn parse_size(text: &str) -> Option<usize> {
+    let (digits, unit) = match text.char_indices().next_back()? {
+        (at, 'k' | 'K') => (&text[..at], 1 << 10),
+        (at, 'm' | 'M') => (&text[..at], 1 << 20),
+        (at, 'g' | 'G') => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+pub(crate) fn checked_stack(what: &str, bytes: usize) -> io::Result<usize> {
+    if bytes > MAX_STACK_SIZE {
+        return Err(invalid(format!(
+            "{what} is {bytes}; it must be at most {MAX_STACK_SIZE} (1 GiB)"
+        )));
+    }
+    Ok(bytes.max(MIN_STACK_SIZE))
+}
+
+/// As many as the machine offers this process: affinity mask and cgroup quota, as std reads them.
+fn default_max_procs() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_PROCS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(name: &str, text: &str) -> io::Result<Config> {
+        Config::from_vars(|n| (n == name).then(|| text.into()))
+    }
+
+    #[test]
+    fn variables_are_read() {
+        assert_eq!(config(MAXPROCS, "7").unwrap().max_procs, 7);
+        assert_eq!(config(MAXPROCS, "65536").unwrap().max_procs, 65_536);
+        assert_eq!(config(STACK_SIZE, "256K").unwrap().stack_size, 256 << 10);
+        assert_eq!(config(STACK_SIZE, "1m").unwrap().stack_size, 1 << 20);
+        assert_eq!(config(STACK_SIZE, "65536").unwrap().stack_size, 65_536);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        assert_eq!(config(MAXPROCS, "").unwrap().max_procs, default_max_procs());
+    }
+
+    #[test]
+    fn errors_name_variable_text_and_range() {
+        for text in ["0", "-1", "65537", "two", "1.5", "99999999999999999999"] {
+            let error = config(MAXPROCS, text).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            let message = error.to_string();
+            assert!(message.contains("MARMOT_MAXPROCS"), "{message}");
+            assert!(message.contains(&format!("{text:?}")), "{message}");
+            assert!(message.contains("1 to 65536"), "{message}");
+        }
+        for text in ["1", "63K", "2G", "K", "12Q", "99999999999G"] {
+            let message = config(STACK_SIZE, text).unwrap_err().to_string();
+            assert!(message.contains("MARMOT_STACK_SIZE"), "{message}");
+            assert!(message.contains("64K to 1G"), "{message}");
+        }
+    }
+
+    #[test]
+    fn setters_check_their_ranges() {
+        let config = Config::from_vars(|_| None).unwrap();
+        assert!(config.clone().max_procs(0).is_err());
+        assert!(config.clone().max_procs(65_537).is_err());
+        assert!(config.clone().stack_size((1 << 30) + 1).is_err());
+        assert_eq!(config.stack_size(1).unwrap().stack_size, MIN_STACK_SIZE);
+    }
+}

@@ -1,0 +1,176 @@
+//! Finding work: the order in which a machine looks for the next goroutine.
+//!
+//! Go's `findRunnable`, with these departures: the clock is read every few rounds and not in each;
+//! `runnext` is stolen only from a processor that has not moved on during a short back-off, however
+//! often its slot is refilled; and the last look at the queues (R6) is made by every machine that
+//! gives up a processor, not only by searchers.
+
+use std::ptr::NonNull;
+
+use crossbeam_deque::Steal;
+
+use crate::clock;
+use crate::g::{G, Runnable};
+use crate::machine::M;
+use crate::processor::{PShared, steal_next};
+
+/// Every so many rounds the global queue comes first, so that nobody starves there (Go's number).
+const GLOBAL_TICKS: u32 = 61;
+/// Every so many rounds the clock is read, for due timers and the age of the last poll.
+const CLOCK_TICKS: u32 = 8;
+/// Events older than this are collected between goroutines, in nanoseconds.
+const POLL_AGE: u64 = 200_000;
+/// Rounds over all processors before a search is given up; the last one takes `runnext` too.
+const STEAL_PASSES: u32 = 4;
+/// How long a thief watches a processor before it takes its `runnext`, in spin loops (about 3 us).
+const NEXT_BACK_OFF: u32 = 200;
+
+impl M {
+    /// The next goroutine to run; `None` when the processor was given up or the scheduler stops.
+    #[inline]
+    pub(crate) fn find_runnable(&self) -> Option<Runnable> {
+        if self.sched.stopping() {
+            return None;
+        }
+        let p = self.p();
+        let tick = p.next_tick();
+        if tick.is_multiple_of(CLOCK_TICKS) {
+            self.look_at_clock();
+        }
+        if tick.is_multiple_of(GLOBAL_TICKS)
+            && let Some(r) = self.sched.take_global()
+        {
+            return Some(self.found(r));
+        }
+        if let Some(r) = p.pop() {
+            return Some(self.found(r));
+        }
+        self.find_elsewhere()
+    }
+
+    /// A searcher that finds work stops being one (F1 to F3).
+    #[inline]
+    fn found(&self, r: Runnable) -> Runnable {
+        if self.is_searching() {
+            self.stop_searching();
+        }
+        r
+    }
+
+    /// Fires due timers and collects events, if the last look is some time ago.
+    #[inline]
+    fn look_at_clock(&self) {
+        let timers = &self.p().shared.timers;
+        let waiters = self.sched.source.has_waiters();
+        if timers.next() == crate::idle::FOREVER && !waiters {
+            return;
+        }
+        let now = clock::now();
+        self.fire_timers(timers, now);
+        if waiters && now.saturating_sub(self.sched.last_poll()) > POLL_AGE {
+            self.poll_now(now);
+        }
+    }
+
+    #[inline(never)]
+    fn find_elsewhere(&self) -> Option<Runnable> {
+        let sched = &*self.sched;
+        let p = self.p();
+        loop {
+            if sched.stopping() {
+                return None;
+            }
+            if let Some(r) = sched.take_global_batch(p) {
+                return Some(self.found(r));
+            }
+            let now = clock::now();
+            let mut progress = self.fire_timers(&p.shared.timers, now);
+            if sched.source.has_waiters() && !sched.idle.is_polling() {
+                progress |= self.poll_now(now);
+            }
+            if progress && let Some(r) = p.pop() {
+                return Some(self.found(r));
+            }
+            if sched.processors.len() > 1 && (self.is_searching() || self.start_searching()) {
+                if let Some(r) = self.steal(now) {
+                    return Some(self.found(r));
+                }
+            }
+            if !sched.global_is_empty() {
+                continue;
+            }
+            self.release_p();
+            return None;
+        }
+    }
+
+    fn start_searching(&self) -> bool {
+        let may = self.sched.idle.try_search(self.sched.max_procs());
+        if may {
+            self.set_searching();
+        }
+        may
+    }
+
+    /// Steals half of some processor's queue, or on the last pass its timers' goroutines or its
+    /// `runnext`. Starts at a random processor each time.
+    fn steal(&self, now: u64) -> Option<Runnable> {
+        let p = self.p();
+        let all = &self.sched.processors;
+        for pass in 0..STEAL_PASSES {
+            let last = pass + 1 == STEAL_PASSES;
+            let start = self.random() as usize % all.len();
+            for victim in all[start..].iter().chain(&all[..start]) {
+                if victim.index == p.shared.index {
+                    continue;
+                }
+                if let Some(r) = steal_half(victim, p.queue()) {
+                    return Some(r);
+                }
+                if last {
+                    if self.fire_timers(&victim.timers, now)
+                        && let Some(r) = p.pop()
+                    {
+                        return Some(r);
+                    }
+                    if let Some(g) = steal_stuck_next(victim) {
+                        // SAFETY: what leaves `runnext` carries the right to run it.
+                        return Some(unsafe { Runnable::from_g(g) });
+                    }
+                }
+            }
+            if let Some(r) = self.sched.take_global_batch(p) {
+                return Some(r);
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+}
+
+/// Steals half of the victim's queue, up to the library's batch; the first of them is returned.
+fn steal_half(victim: &PShared, into: &crossbeam_deque::Worker<Runnable>) -> Option<Runnable> {
+    loop {
+        match victim.stealer.steal_batch_and_pop(into) {
+            Steal::Success(r) => return Some(r),
+            Steal::Empty => return None,
+            Steal::Retry => std::hint::spin_loop(),
+        }
+    }
+}
+
+/// Takes the victim's `runnext` if the victim makes no progress: a goroutine just readied there
+/// will be run there, warm, unless the one that readied it goes on for long.
+fn steal_stuck_next(victim: &PShared) -> Option<NonNull<G>> {
+    if victim.run_next.is_empty() {
+        return None;
+    }
+    let tick = victim.tick();
+    for _ in 0..NEXT_BACK_OFF {
+        std::hint::spin_loop();
+        if victim.tick() != tick {
+            return None;
+        }
+    }
+    steal_next(victim)
+}

@@ -1,0 +1,353 @@
+//! The goroutine as its users see it: handles, names, `park` and `unpark`, as `std::thread`.
+
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::arena::StackClass;
+use crate::config::checked_stack;
+use crate::g::{Current, G};
+use crate::handle::current_handle;
+use crate::scope::{Scope, ScopedJoinHandle};
+use crate::spawn::{JoinHandle, Spawn, spawn as spawn_on};
+use crate::wait::{Outcome, Publish, Reason, Ticket, Wait, Why};
+use crate::wait_word::WaitNumber;
+
+/// The identity of a goroutine, never reused in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GoroutineId(u64);
+
+impl GoroutineId {
+    /// The id as a number, greater than 0 for goroutines; plain threads all have 0.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for GoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A handle to a goroutine, or to a plain thread, as `std::thread::Thread`.
+#[derive(Clone)]
+pub struct Goroutine {
+    who: Who,
+    id: u64,
+    name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
+}
+
+#[derive(Clone)]
+enum Who {
+    /// The slot it lives, or lived, in: type-stable, and only its park token is touched.
+    Goroutine(NonNull<G>),
+    Thread(std::thread::Thread),
+}
+
+// SAFETY: the control block is never unmapped, and only atomics of it are touched.
+unsafe impl Send for Goroutine {}
+// SAFETY: as above.
+unsafe impl Sync for Goroutine {}
+
+impl Goroutine {
+    pub(crate) fn new(
+        g: NonNull<G>,
+        id: u64,
+        name: Option<Arc<str>>,
+        spawned_at: &'static Location<'static>,
+    ) -> Self {
+        Goroutine {
+            who: Who::Goroutine(g),
+            id,
+            name,
+            spawned_at,
+        }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> GoroutineId {
+        GoroutineId(self.id)
+    }
+
+    /// The name it was given by [`Builder::name`].
+    pub fn name(&self) -> Option<&str> {
+        match &self.who {
+            Who::Goroutine(_) => self.name.as_deref(),
+            Who::Thread(thread) => thread.name(),
+        }
+    }
+
+    /// Where it was spawned; for a plain thread, where the handle was asked for.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.spawned_at
+    }
+
+    /// Makes its [`park`] return, the one it is in or else the next one. Without effect on a
+    /// goroutine that has ended. Never blocks.
+    pub fn unpark(&self) {
+        match &self.who {
+            Who::Goroutine(ptr) => {
+                // SAFETY: control blocks are never unmapped.
+                let g = unsafe { ptr.as_ref() };
+                if let Some(number) = g.park_token.notify(self.id) {
+                    let ticket = Ticket::new(ptr.cast(), WaitNumber::from_u64(number));
+                    if let Some(parked) = ticket.claim(Outcome::Ready) {
+                        parked.ready();
+                    }
+                }
+            }
+            Who::Thread(thread) => thread.unpark(),
+        }
+    }
+}
+
+impl fmt::Debug for Goroutine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Goroutine")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle to the current goroutine; on a plain thread, to the thread.
+#[track_caller]
+pub fn current() -> Goroutine {
+    match Current::get() {
+        Some(here) => {
+            let g = here.block();
+            // SAFETY: the caller is the goroutine itself.
+            let name = unsafe { g.name() }.cloned();
+            let at = g.spawned_at().expect("a goroutine was spawned somewhere");
+            Goroutine::new(here.ptr(), g.id(), name, at)
+        }
+        None => Goroutine {
+            who: Who::Thread(std::thread::current()),
+            id: 0,
+            name: None,
+            spawned_at: Location::caller(),
+        },
+    }
+}
+
+/// Blocks until the token of the current goroutine is left by [`Goroutine::unpark`], and takes it.
+/// May return without one. On a plain thread this is `std::thread::park`.
+///
+/// ```
+/// # let rt = marmot_scheduler::doc_runtime();
+/// # rt.run(|| {
+/// use marmot_scheduler::goroutine;
+/// let waiter = marmot_scheduler::go(goroutine::park);
+/// waiter.goroutine().unpark();
+/// waiter.join().unwrap();
+/// # });
+/// ```
+pub fn park() {
+    match Current::get() {
+        Some(here) => park_until(here, None),
+        None => std::thread::park(),
+    }
+}
+
+/// As [`park`], for at most `timeout`.
+pub fn park_timeout(timeout: Duration) {
+    match Current::get() {
+        Some(here) => park_until(here, Instant::now().checked_add(timeout)),
+        None => std::thread::park_timeout(timeout),
+    }
+}
+
+fn park_until(here: Current, deadline: Option<Instant>) {
+    let g = here.block();
+    if g.park_token.consume() {
+        return;
+    }
+    let id = g.id();
+    let wait = Wait::new();
+    let token = &g.park_token;
+    let number = wait.number();
+    // `token` lies in the control block, not in a frame: it may be touched whenever this runs. If
+    // the wait has timed out by then, a PARKED that is left behind costs one spurious return.
+    wait.park(Why::new(Reason::Park), deadline, || {
+        if token.publish(id, number) {
+            Publish::Published
+        } else {
+            Publish::Withdrawn
+        }
+    });
+    token.leave();
+}
+
+/// Lets the other goroutines of this processor run first. On a plain thread this is
+/// `std::thread::yield_now`.
+#[inline]
+pub fn yield_now() {
+    match Current::get() {
+        Some(here) => here.yield_now(),
+        None => std::thread::yield_now(),
+    }
+}
+
+/// Blocks the current goroutine, not its thread, for at least `duration`. On a plain thread this is
+/// `std::thread::sleep`.
+///
+/// ```
+/// # let rt = marmot_scheduler::doc_runtime();
+/// # rt.run(|| {
+/// use std::time::{Duration, Instant};
+/// let begin = Instant::now();
+/// marmot_scheduler::goroutine::sleep(Duration::from_millis(2));
+/// assert!(begin.elapsed() >= Duration::from_millis(2));
+/// # });
+/// ```
+pub fn sleep(duration: Duration) {
+    // A deadline that the clock cannot express is for ever.
+    sleep_to(Instant::now().checked_add(duration));
+}
+
+/// Blocks the current goroutine, not its thread, until `at`, or not at all if that has passed.
+pub fn sleep_until(at: Instant) {
+    sleep_to(Some(at));
+}
+
+fn sleep_to(deadline: Option<Instant>) {
+    loop {
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            return;
+        }
+        // Nobody has the ticket, so only the deadline ends the wait.
+        Wait::new().park(Why::new(Reason::Sleep), deadline, || Publish::Published);
+    }
+}
+
+/// Whether the current goroutine is unwinding because of a panic.
+pub fn panicking() -> bool {
+    std::thread::panicking()
+}
+
+/// A goroutine with a name or a stack size of its own, as `std::thread::Builder`.
+///
+/// ```
+/// # let rt = marmot_scheduler::doc_runtime();
+/// # rt.run(|| {
+/// use marmot_scheduler::goroutine;
+/// let deep = goroutine::Builder::new()
+///     .name("deep".to_owned())
+///     .stack_size(4 << 20)
+///     .spawn(|| goroutine::current().name().map(str::to_owned))
+///     .unwrap();
+/// assert_eq!(deep.join().unwrap().as_deref(), Some("deep"));
+/// # });
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until it spawns"]
+pub struct Builder {
+    name: Option<String>,
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// A builder with the runtime's stack size and no name.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the goroutine, for panic messages of its own and for reports.
+    pub fn name(mut self, name: String) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Sets the usable bytes of its stack; less than 64 KiB is rounded up to that.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Spawns `f` on the current runtime.
+    ///
+    /// # Errors
+    /// There is no memory or address space for the stack, or the stack size is above 1 GiB.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let at = Location::caller();
+        let here = current_handle("goroutine::Builder::spawn");
+        let options = self.options(at, here.sched().class)?;
+        // SAFETY: `f` and `T` borrow nothing.
+        let (packet, goroutine) = unsafe { spawn_on(here.sched(), options, None, f) }?;
+        Ok(JoinHandle::new(packet, goroutine))
+    }
+
+    /// The same as [`spawn`](Self::spawn), under Go's name.
+    ///
+    /// # Errors
+    /// As for `spawn`.
+    #[track_caller]
+    pub fn go<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn(f)
+    }
+
+    /// Spawns `f` in a scope.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let defaults = scope.options(Location::caller());
+        scope.spawn_with(self.options(defaults.at, defaults.class)?, f)
+    }
+
+    /// The same as [`spawn_scoped`](Self::spawn_scoped), under Go's name.
+    ///
+    /// # Errors
+    /// As for `spawn`.
+    #[track_caller]
+    pub fn go_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn_scoped(scope, f)
+    }
+
+    fn options(self, at: &'static Location<'static>, default: StackClass) -> io::Result<Spawn> {
+        let class = match self.stack_size {
+            None => default,
+            Some(bytes) => StackClass::for_size(checked_stack("stack_size", bytes)?)
+                .expect("the size was checked"),
+        };
+        Ok(Spawn {
+            class,
+            name: self.name.map(Arc::from),
+            at,
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! `P`, the processor: the right to run goroutines, with the queue and caches that go with it.
+//!
+//! There are `max_procs` of them. A processor has two halves: [`P`], which its current machine
+//! owns and moves around as a `Box`, and [`PShared`], which everybody can look at.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crossbeam_deque::{Stealer, Worker};
+
+use crate::arena::{self, Slot, StackClass};
+use crate::g::{G, Runnable};
+use crate::random::Random;
+use crate::run_next::RunNext;
+use crate::timers::Timers;
+
+/// Free stacks a processor keeps for itself; half of them move when it has too many or none.
+const STACK_CACHE: usize = 256;
+/// Goroutine ids taken from the shared counter at once.
+const ID_BLOCK: u64 = 1024;
+/// Turns in a row that `runnext` may have while the queue waits.
+const RUN_NEXT_BOUND: u32 = 64;
+
+/// The next unused goroutine id in the process. 0 is nobody's.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// The half of a processor that others see.
+#[derive(Debug)]
+pub(crate) struct PShared {
+    /// Constant.
+    pub(crate) index: u32,
+    /// Takes from the other end of the queue. Any thief.
+    pub(crate) stealer: Stealer<Runnable>,
+    /// Put by the owner, taken by the owner or, on its last pass, a thief.
+    pub(crate) run_next: RunNext<G>,
+    pub(crate) timers: Timers,
+    /// Counts scheduling rounds. Written by the owner, read by thieves and sysmon.
+    tick: AtomicU32,
+    /// Goroutines spawned and ended here. Written by the owner, read for reports.
+    spawned: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl PShared {
+    pub(crate) fn tick(&self) -> u32 {
+        self.tick.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn spawned(&self) -> u64 {
+        self.spawned.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// Adds one to a counter that only the caller writes.
+fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// The half of a processor that its machine owns.
+#[derive(Debug)]
+pub(crate) struct P {
+    pub(crate) shared: Arc<PShared>,
+    queue: Worker<Runnable>,
+    pub(crate) random: Random,
+    /// Free stacks of the default class.
+    stacks: RefCell<Vec<Slot>>,
+    class: StackClass,
+    /// The unused rest of a block of ids: next and end.
+    ids: Cell<(u64, u64)>,
+    /// Turns that `runnext` had in a row while the queue waited.
+    next_in_a_row: Cell<u32>,
+}
+
+impl P {
+    pub(crate) fn new(index: u32, class: StackClass, seed: u64) -> (Box<P>, Arc<PShared>) {
+        let queue = Worker::new_fifo();
+        let shared = Arc::new(PShared {
+            index,
+            stealer: queue.stealer(),
+            run_next: RunNext::new(),
+            timers: Timers::new(),
+            tick: AtomicU32::new(0),
+            spawned: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        });
+        let p = Box::new(P {
+            shared: shared.clone(),
+            queue,
+            random: Random::new(seed),
+            stacks: RefCell::new(Vec::with_capacity(STACK_CACHE)),
+            class,
+            ids: Cell::new((0, 0)),
+            next_in_a_row: Cell::new(0),
+        });
+        (p, shared)
+    }
+
+    /// Begins a scheduling round.
+    #[inline]
+    pub(crate) fn next_tick(&self) -> u32 {
+        let tick = self.shared.tick().wrapping_add(1);
+        self.shared.tick.store(tick, Ordering::Relaxed);
+        tick
+    }
+
+    /// Queues a goroutine behind all others here.
+    ///
+    /// Not inlined: a queue that grows uses a thread-local of its library, whose address must not
+    /// be remembered by a caller that parks later (H1).
+    #[inline(never)]
+    pub(crate) fn push(&self, r: Runnable) {
+        self.queue.push(r);
+    }
+
+    /// Makes a goroutine the next to run. True if another had to be queued for it: a backlog.
+    #[inline]
+    #[must_use]
+    pub(crate) fn put_next(&self, r: Runnable) -> bool {
+        match self.shared.run_next.put(r.into_g()) {
+            None => false,
+            Some(displaced) => {
+                // SAFETY: what leaves the slot carries the right to run it.
+                self.push(unsafe { Runnable::from_g(displaced) });
+                true
+            }
+        }
+    }
+
+    /// The next goroutine of this processor: `runnext`, then the queue.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<Runnable> {
+        if let Some(next) = self.take_next() {
+            let in_a_row = self.next_in_a_row.get() + 1;
+            if in_a_row < RUN_NEXT_BOUND {
+                self.next_in_a_row.set(in_a_row);
+                return Some(next);
+            }
+            // It had its share: once through the queue, so that a pair that hands over to each
+            // other for ever does not starve the rest.
+            self.push(next);
+        }
+        self.next_in_a_row.set(0);
+        self.queue.pop()
+    }
+
+    #[inline]
+    fn take_next(&self) -> Option<Runnable> {
+        self.shared
+            .run_next
+            .take()
+            // SAFETY: what leaves the slot carries the right to run it.
+            .map(|g| unsafe { Runnable::from_g(g) })
+    }
+
+    /// The queue, as the destination of a theft. Empty when a theft begins.
+    pub(crate) fn queue(&self) -> &Worker<Runnable> {
+        &self.queue
+    }
+
+    /// A free stack. Default class only from the cache.
+    #[inline]
+    pub(crate) fn take_stack(&self, class: StackClass) -> std::io::Result<Slot> {
+        if class == self.class
+            && let Some(slot) = self.stacks.borrow_mut().pop()
+        {
+            return Ok(slot);
+        }
+        self.take_stack_slow(class)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_stack_slow(&self, class: StackClass) -> std::io::Result<Slot> {
+        if class == self.class {
+            let mut stacks = self.stacks.borrow_mut();
+            arena::take_used(class, STACK_CACHE / 2, &mut stacks);
+            if let Some(slot) = stacks.pop() {
+                return Ok(slot);
+            }
+        }
+        arena::take(class)
+    }
+
+    /// Gives back the stack of a goroutine that has ended here.
+    #[inline]
+    pub(crate) fn give_stack(&self, slot: Slot, class: StackClass) {
+        bump(&self.shared.ended);
+        if class != self.class {
+            drop(slot);
+            return;
+        }
+        let mut stacks = self.stacks.borrow_mut();
+        if stacks.len() == STACK_CACHE {
+            arena::give_back(class, stacks.drain(..STACK_CACHE / 2));
+        }
+        stacks.push(slot);
+    }
+
+    /// The id of a goroutine that is spawned here.
+    #[inline]
+    pub(crate) fn next_id(&self) -> u64 {
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            next = take_ids(ID_BLOCK);
+            end = next + ID_BLOCK;
+        }
+        self.ids.set((next + 1, end));
+        bump(&self.shared.spawned);
+        next
+    }
+}
+
+/// Takes `count` ids from the shared counter; the first one.
+pub(crate) fn take_ids(count: u64) -> u64 {
+    NEXT_ID.fetch_add(count, Ordering::Relaxed)
+}
+
+/// Takes what is in `runnext` of a processor that has not moved on since `tick`.
+pub(crate) fn steal_next(victim: &PShared) -> Option<NonNull<G>> {
+    victim.run_next.take()
+}

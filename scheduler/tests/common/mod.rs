@@ -1,0 +1,25 @@
+//! What the behaviour tests share.
+
+use std::sync::Arc;
+
+use marmot_scheduler::event::NoEvents;
+use marmot_scheduler::{Config, Scheduler};
+
+/// A scheduler with `max_procs` processors and no events.
+pub(crate) fn scheduler(max_procs: usize) -> Scheduler {
+    let config = Config::from_env()
+        .and_then(|config| config.max_procs(max_procs))
+        .expect("the settings are in range");
+    // SAFETY: the tests use no thread-local on both sides of a wait.
+    unsafe { Scheduler::start_migrating(config, Arc::new(NoEvents::new())) }
+        .expect("a thread can be started")
+}
+
+/// Runs a test at several numbers of processors, more than this machine has cores among them.
+#[allow(dead_code)] // not every test file sweeps
+pub(crate) fn at_each_width(test: impl Fn(&Scheduler)) {
+    for max_procs in [1, 2, 4, 8] {
+        let scheduler = scheduler(max_procs);
+        test(&scheduler);
+    }
+}
