@@ -1,0 +1,387 @@
+//! The pollable descriptor: a non-blocking descriptor, and the loop that makes it block its task.
+//!
+//! Every blocking call is the same loop: look at the slot, look at the deadline, try the system call;
+//! if it would block, wait, and begin again. What finds data makes one system call and touches no
+//! lock, no clock and no shared line that somebody else writes to but the slot's, which it reads.
+//!
+//! # Invariants
+//!
+//! 1. The slot is looked at before the system call, and the deadline after the look. So an event
+//!    that comes after the system call, and a deadline that is moved after it was read, both move
+//!    the slot, and the task does not park.
+//! 2. A task that was woken passes the event on, unless its system call would block again.
+//! 3. Memberships end before the descriptor is closed (order of the fields).
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use marmot_scheduler::wait::{Outcome, Publish, Reason, Ticket, Wait, Why};
+
+use crate::blocked::{Blocked, Entered};
+use crate::limits::{Limits, Passed};
+use crate::members::{Look, Members};
+use crate::poller::Poller;
+use crate::record::{Direction, Record};
+use crate::slot::Registered;
+use crate::sys;
+
+/// A descriptor whose operations make the calling task wait: a goroutine parks in the poller of its
+/// runtime, a plain thread blocks in `poll(2)`. Sockets, pipes and the like are thin wrappers of it.
+///
+/// The descriptor is registered with a poller at the first operation of a goroutine that would
+/// block. It may outlive that runtime, be used from goroutines of several runtimes and from plain
+/// threads, and any number of tasks may wait for it at once. In a runtime whose event source is not
+/// a [`Poller`] a goroutine blocks its thread as a plain thread does.
+///
+/// ```
+/// use marmot_netpoll::Pollable;
+/// use std::io::{self, Read, Write};
+///
+/// let (reader, mut writer) = io::pipe()?;
+/// let reader = Pollable::new(reader)?;
+/// writer.write_all(b"hello")?;
+/// let mut buf = [0; 16];
+/// let n = reader.read_with(|mut pipe| pipe.read(&mut buf))?;
+/// assert_eq!(&buf[..n], b"hello");
+/// # io::Result::Ok(())
+/// ```
+pub struct Pollable<T: AsFd> {
+    /// Before `io`: see invariant 3.
+    members: Members,
+    /// Tasks that wait outside any poller.
+    blocked: Blocked,
+    read: Limits,
+    write: Limits,
+    /// Whether the user wants `WouldBlock` instead of waiting. Relaxed: as racy as the flag that it
+    /// stands for.
+    nonblocking: AtomicBool,
+    io: T,
+}
+
+impl<T: AsFd> Pollable<T> {
+    /// Takes a descriptor and makes it non-blocking.
+    ///
+    /// # Errors
+    /// If that cannot be done.
+    pub fn new(io: T) -> io::Result<Self> {
+        sys::set_nonblocking(io.as_fd(), true)?;
+        Ok(Self::from_nonblocking(io))
+    }
+
+    /// Takes a descriptor that is non-blocking already, or whose operations never block.
+    pub fn from_nonblocking(io: T) -> Self {
+        Pollable {
+            members: Members::default(),
+            blocked: Blocked::default(),
+            read: Limits::new(),
+            write: Limits::new(),
+            nonblocking: AtomicBool::new(false),
+            io,
+        }
+    }
+
+    /// The object within.
+    #[inline]
+    pub fn get(&self) -> &T {
+        &self.io
+    }
+
+    /// Gives the object back. Its descriptor is still non-blocking.
+    pub fn into_inner(self) -> T {
+        let Pollable { members, io, .. } = self;
+        drop(members);
+        io
+    }
+
+    /// Does an operation that takes data out, waiting while it says `WouldBlock`. It is repeated
+    /// when a signal interrupts it.
+    ///
+    /// # Errors
+    /// Those of the operation; `TimedOut` when the read deadline has passed, even if there is data;
+    /// `WouldBlock` when the read timeout has, or in non-blocking mode; those of registering with
+    /// the poller (`EPERM`, `ENOMEM`, `ENOSPC`).
+    #[inline]
+    pub fn read_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.run(Direction::Read, op)
+    }
+
+    /// Does an operation that puts data in, waiting while it says `WouldBlock`.
+    ///
+    /// # Errors
+    /// As [`read_with`](Self::read_with), with the limits of writing.
+    #[inline]
+    pub fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.run(Direction::Write, op)
+    }
+
+    /// Whether operations give `WouldBlock` instead of waiting.
+    pub fn nonblocking(&self) -> bool {
+        self.nonblocking.load(Ordering::Relaxed)
+    }
+
+    /// Makes later operations give `WouldBlock` instead of waiting, or wait again.
+    pub fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// Moves the read deadline. Operations that wait now go by the new one: a deadline in the past
+    /// ends them. It stands until it is moved again.
+    pub fn set_read_deadline(&self, at: Option<Instant>) {
+        self.set_deadline(Direction::Read, at);
+    }
+
+    /// Moves the write deadline.
+    pub fn set_write_deadline(&self, at: Option<Instant>) {
+        self.set_deadline(Direction::Write, at);
+    }
+
+    /// The read deadline.
+    pub fn read_deadline(&self) -> Option<Instant> {
+        self.read.deadline()
+    }
+
+    /// The write deadline.
+    pub fn write_deadline(&self) -> Option<Instant> {
+        self.write.deadline()
+    }
+
+    /// How long each operation that reads may wait.
+    pub fn read_timeout(&self) -> Option<Duration> {
+        self.read.timeout()
+    }
+
+    /// How long each operation that writes may wait.
+    pub fn write_timeout(&self) -> Option<Duration> {
+        self.write.timeout()
+    }
+
+    /// Limits how long each later operation that reads may wait.
+    ///
+    /// # Errors
+    /// `InvalidInput` for zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.read.set_timeout(timeout)
+    }
+
+    /// Limits how long each later operation that writes may wait.
+    ///
+    /// # Errors
+    /// `InvalidInput` for zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.write.set_timeout(timeout)
+    }
+
+    fn limits(&self, direction: Direction) -> &Limits {
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => &self.write,
+        }
+    }
+
+    fn set_deadline(&self, direction: Direction, at: Option<Instant>) {
+        self.limits(direction).set_deadline(at);
+        self.members.for_each(|record| {
+            record.slot(direction).notify_all(|ticket| {
+                if let Some(parked) = ticket.claim(Outcome::Ready) {
+                    parked.ready();
+                }
+            });
+        });
+        self.blocked.ring();
+    }
+
+    #[inline]
+    fn run<R>(
+        &self,
+        direction: Direction,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let look = self.members.look(direction);
+        if self.limits(direction).is_past() {
+            return Err(Passed::Deadline.error());
+        }
+        match op(&self.io) {
+            Err(e) if is_transient(&e) => self.wait_and_run(direction, look, e, op),
+            done => done,
+        }
+    }
+
+    /// The rest of `run`, after a first attempt that failed with `error`.
+    #[inline(never)]
+    fn wait_and_run<R>(
+        &self,
+        direction: Direction,
+        mut look: Option<Look>,
+        mut error: io::Error,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let limits = self.limits(direction);
+        let mut place: Option<Place<'_>> = None;
+        let mut timeout: Option<Instant> = None;
+        // Dropped on every way out: invariant 2.
+        let mut baton = Baton(None);
+        loop {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                baton.0 = None;
+                if self.nonblocking() {
+                    return Err(error);
+                }
+                let place = match &place {
+                    Some(place) => place,
+                    None => {
+                        timeout = limits.timeout().and_then(|t| Instant::now().checked_add(t));
+                        place.insert(self.place(direction, &mut look)?)
+                    }
+                };
+                // Only now: invariant 1 of `blocked.rs`, and a record that was just joined.
+                let until = earlier(limits.deadline(), timeout);
+                if self.wait(place, direction, look, until)? == Outcome::Cancelled {
+                    return Err(io::Error::other("the wait was cancelled"));
+                }
+                if let Place::Poller(_, record) = *place {
+                    baton.0 = Some((record, direction));
+                }
+            }
+            if let Some(Place::Poller(_, record)) = place {
+                let seen = record.slot(direction).epoch();
+                look = Some(Look { record, seen });
+            }
+            if limits.is_past() {
+                return Err(Passed::Deadline.error());
+            }
+            // Read before the attempt: what came in time is found by it.
+            let is_last = timeout.is_some_and(|at| at <= Instant::now());
+            match op(&self.io) {
+                Err(e) if is_transient(&e) => error = e,
+                done => return done,
+            }
+            if is_last && error.kind() == io::ErrorKind::WouldBlock {
+                baton.0 = None;
+                return Err(Passed::Timeout.error());
+            }
+        }
+    }
+
+    /// Where the current task waits. A look that belongs elsewhere is dropped.
+    fn place(&self, direction: Direction, look: &mut Option<Look>) -> io::Result<Place<'_>> {
+        let Some(poller) = Poller::current() else {
+            return Ok(Place::Thread(self.blocked.enter()));
+        };
+        let fd = self.io.as_fd().as_raw_fd();
+        let (record, fresh) = self.members.join(poller.shared(), fd, direction)?;
+        if let Some(seen) = fresh {
+            *look = Some(Look { record, seen });
+        } else if look.is_some_and(|look| !std::ptr::eq(look.record, record)) {
+            *look = None;
+        }
+        Ok(Place::Poller(poller, record))
+    }
+
+    /// Waits once; may return early.
+    fn wait(
+        &self,
+        place: &Place<'_>,
+        direction: Direction,
+        look: Option<Look>,
+        until: Option<Instant>,
+    ) -> io::Result<Outcome> {
+        match place {
+            Place::Thread(entered) => entered
+                .wait(self.io.as_fd(), direction, until)
+                .map(|()| Outcome::Ready),
+            Place::Poller(poller, record) => Ok(match look {
+                Some(Look { seen, .. }) => {
+                    let _waiting = poller.shared().enter();
+                    park(record, direction, seen, until)
+                }
+                // Another task has registered since we looked: look, and try once more.
+                None => Outcome::Ready,
+            }),
+        }
+    }
+}
+
+/// Where a task waits for a descriptor.
+#[derive(Debug)]
+enum Place<'a> {
+    Poller(&'static Poller, &'static Record),
+    Thread(Entered<'a>),
+}
+
+/// Parks the current task in the slot.
+fn park(
+    record: &'static Record,
+    direction: Direction,
+    seen: crate::slot::Epoch,
+    until: Option<Instant>,
+) -> Outcome {
+    let slot = record.slot(direction);
+    let reason = match direction {
+        Direction::Read => Reason::NetRead,
+        Direction::Write => Reason::NetWrite,
+    };
+    let wait = Wait::new();
+    let ticket = wait.ticket();
+    // The closure may run when this wait is over: it takes what it needs by value, and the record
+    // lasts.
+    let outcome = wait.park(Why::on(reason, record), until, move || {
+        match slot.register(seen, ticket) {
+            Registered::Waiting => Publish::Published,
+            Registered::Moved(_) => Publish::Withdrawn,
+        }
+    });
+    if outcome != Outcome::Ready {
+        let inherited = slot.withdraw(|other| other.same_task(ticket), claim);
+        if let Some(parked) = inherited {
+            parked.ready();
+        }
+    }
+    outcome
+}
+
+fn claim(ticket: Ticket) -> Option<marmot_scheduler::wait::Parked> {
+    ticket.claim(Outcome::Ready)
+}
+
+/// The duty to pass an event on.
+struct Baton(Option<(&'static Record, Direction)>);
+
+impl Drop for Baton {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((record, direction)) = self.0
+            && let Some(parked) = record.slot(direction).pass_on(claim)
+        {
+            parked.ready();
+        }
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl<T: AsFd> AsFd for Pollable<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Pollable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pollable").field(&self.io).finish()
+    }
+}

@@ -1,0 +1,361 @@
+//! The poller: epoll, by way of mio, as the scheduler's event source.
+//!
+//! Descriptors are registered edge-triggered, once, for both directions, at the first system call
+//! of a goroutine that would block; an event moves the slots of the descriptor's record, and the
+//! goroutines that were claimed leave the poll as one list.
+//!
+//! The registry, the free records and the instance of epoll belong to a *shard*, of which a poller
+//! has one today. A second one needs the scheduler to say which shard a machine polls; descriptors,
+//! tokens and records do not ask how many there are.
+//!
+//! # Invariants
+//!
+//! 1. The lock of a shard's driver is held by whoever is in `epoll_wait`. A waiting poll may hold
+//!    it for long; so a poll with [`Wait::Now`] only tries, and leaves the events to the waiting
+//!    one, which the kernel wakes.
+//! 2. `interrupted` is set by `interrupt` and cleared only by a poll that may wait, which then
+//!    returns without waiting. The waker's event alone ends a wait, but proves nothing: a poll with
+//!    `Wait::Now` may take it in passing.
+//! 3. An event for a record of another generation has no effect, though it be in the same batch as
+//!    the events during whose handling the descriptor was closed.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
+use marmot_scheduler::event::{EventSource, ReadyList, Wait};
+use marmot_scheduler::wait::Outcome;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Registry, Token, Waker};
+
+use crate::record::{self, Direction, Record, Stock};
+use crate::slot::Epoch;
+use crate::timer::Timer;
+
+/// No packed token of a record is as large as these.
+const WAKER: Token = Token(usize::MAX);
+const TIMER: Token = Token(usize::MAX - 1);
+
+/// Events per system call.
+const BATCH: usize = 1024;
+
+/// The event source of a runtime that does network I/O.
+///
+/// ```
+/// use marmot_netpoll::Poller;
+/// use marmot_scheduler::event::{EventSource, ReadyList, Wait};
+/// use std::time::{Duration, Instant};
+///
+/// let poller = Poller::new()?;
+/// let at = Instant::now() + Duration::from_millis(1);
+/// poller.poll(Wait::Until(at), &mut ReadyList::new())?;
+/// assert!(Instant::now() >= at);
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Poller {
+    shared: Arc<Shared>,
+}
+
+/// What registrations refer to, weakly: sockets outlive their runtime.
+pub(crate) struct Shared {
+    /// Goroutines that are parked here, or about to park, or just woken. Written by each of them.
+    waiters: CachePadded<AtomicUsize>,
+    /// Constant; one today.
+    shards: Box<[Shard]>,
+}
+
+impl Poller {
+    /// A poller with an instance of epoll of its own.
+    ///
+    /// # Errors
+    /// Those of the operating system, out of descriptors above all: a poller takes four.
+    pub fn new() -> io::Result<Poller> {
+        Ok(Poller {
+            shared: Arc::new(Shared {
+                waiters: CachePadded::new(AtomicUsize::new(0)),
+                shards: Box::new([Shard::new()?]),
+            }),
+        })
+    }
+
+    /// The poller of the runtime that the current goroutine belongs to. `None` on a plain thread,
+    /// and in a runtime that was built with another event source.
+    #[inline]
+    pub(crate) fn current() -> Option<&'static Poller> {
+        let source: &dyn Any = marmot_scheduler::current_event_source()?;
+        source.downcast_ref()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl EventSource for Poller {
+    #[inline]
+    fn has_waiters(&self) -> bool {
+        // Relaxed: a hint. Who must not miss a waiter has been told of its park.
+        self.shared.waiters.load(Ordering::Relaxed) != 0
+    }
+
+    fn poll(&self, wait: Wait, ready: &mut ReadyList) -> io::Result<()> {
+        self.shared.shards[0].poll(wait, ready)
+    }
+
+    fn interrupt(&self) {
+        self.shared.shards[0].interrupt();
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller")
+            .field("waiters", &self.shared.waiters)
+            .field("shards", &self.shared.shards.len())
+            .finish()
+    }
+}
+
+impl Shared {
+    /// Counts a goroutine as waiting, for as long as the guard lives.
+    #[inline]
+    pub(crate) fn enter(&self) -> Waiting<'_> {
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    /// Registers a descriptor, for both directions and all of its life. The epoch, of the slot for
+    /// `direction`, is older than anything the kernel may report: if the descriptor is ready now,
+    /// an event will say so.
+    ///
+    /// # Errors
+    /// `EPERM` for what cannot be polled, such as a regular file; `ENOSPC` and `ENOMEM`.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        fd: RawFd,
+        direction: Direction,
+    ) -> io::Result<(Membership, Epoch)> {
+        // With more shards the descriptor's number would choose.
+        let shard = 0;
+        let record = self.shards[shard].records.take();
+        let membership = Membership {
+            shared: Arc::downgrade(self),
+            shard,
+            record,
+            fd,
+        };
+        let seen = record.slot(direction).epoch();
+        self.shards[shard].register(fd, record)?;
+        Ok((membership, seen))
+    }
+}
+
+/// A goroutine that counts as waiting.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a>(&'a Shared);
+
+impl Drop for Waiting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// The lock of a driver may be poisoned, and is then used nevertheless; the rest is atomic.
+impl std::panic::UnwindSafe for Shared {}
+impl std::panic::RefUnwindSafe for Shared {}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// A descriptor's membership in one shard. Dropping it ends the membership; the descriptor must
+/// still be open then.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    shared: Weak<Shared>,
+    shard: usize,
+    record: &'static Record,
+    fd: RawFd,
+}
+
+impl Membership {
+    #[inline]
+    pub(crate) fn record(&self) -> &'static Record {
+        self.record
+    }
+
+    /// Whether it is with this poller. The memory of a poller that is gone is not used again while
+    /// a `Weak` points there.
+    #[inline]
+    pub(crate) fn is_with(&self, shared: &Arc<Shared>) -> bool {
+        std::ptr::eq(self.shared.as_ptr(), Arc::as_ptr(shared))
+    }
+
+    /// Whether the poller still exists.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.shared.strong_count() != 0
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        match self.shared.upgrade() {
+            Some(shared) => shared.shards[self.shard].deregister(self.fd, self.record),
+            None => record::give_back_to_all(self.record),
+        }
+    }
+}
+
+/// One instance of epoll, with what belongs to it.
+struct Shard {
+    /// See invariant 1.
+    driver: Mutex<Driver>,
+    /// For registering while another thread polls.
+    registry: Registry,
+    waker: Waker,
+    /// See invariant 2.
+    interrupted: CachePadded<AtomicBool>,
+    records: Stock,
+}
+
+/// What a poll needs for itself.
+struct Driver {
+    poll: mio::Poll,
+    /// Kept for its memory; empty between polls.
+    events: Events,
+    timer: Timer,
+}
+
+impl Shard {
+    fn new() -> io::Result<Shard> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = Waker::new(&registry, WAKER)?;
+        let timer = Timer::new(&registry, TIMER)?;
+        Ok(Shard {
+            driver: Mutex::new(Driver {
+                poll,
+                events: Events::with_capacity(BATCH),
+                timer,
+            }),
+            registry,
+            waker,
+            interrupted: CachePadded::new(AtomicBool::new(false)),
+            records: Stock::default(),
+        })
+    }
+
+    fn register(&self, fd: RawFd, record: &'static Record) -> io::Result<()> {
+        self.registry.register(
+            &mut SourceFd(&fd),
+            Token(record.token()),
+            Interest::READABLE | Interest::WRITABLE,
+        )
+    }
+
+    fn deregister(&self, fd: RawFd, record: &'static Record) {
+        // Needed although the descriptor is about to be closed: a duplicate somewhere would keep
+        // the registration alive, and its events coming. It fails only for what is not registered:
+        // then the registration itself has failed.
+        let _ = self.registry.deregister(&mut SourceFd(&fd));
+        self.records.give_back(record);
+    }
+
+    fn interrupt(&self) {
+        // Release: what the caller did before is seen by the poll that clears the flag. While the
+        // flag is up there is nothing left to do: whoever set it wakes the poller.
+        if !self.interrupted.swap(true, Ordering::AcqRel) {
+            self.waker
+                .wake()
+                .expect("adding one to an eventfd of our own cannot fail");
+        }
+    }
+
+    /// Clears a pending interrupt; whether there was one.
+    fn take_interrupt(&self) -> bool {
+        // The load first: most polls find nothing, and need not take the line from the others.
+        self.interrupted.load(Ordering::Acquire) && self.interrupted.swap(false, Ordering::AcqRel)
+    }
+
+    fn poll(&self, wait: Wait, ready: &mut ReadyList) -> io::Result<()> {
+        let Some(mut driver) = self.lock(wait) else {
+            return Ok(());
+        };
+        loop {
+            let timeout = match wait {
+                Wait::Now => Some(Duration::ZERO),
+                _ if self.take_interrupt() => Some(Duration::ZERO),
+                Wait::Forever => None,
+                Wait::Until(at) => driver.timer.timeout(at)?,
+            };
+            let woken = match driver.collect(timeout, ready) {
+                Ok(woken) => woken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let interrupted = wait != Wait::Now && woken && self.take_interrupt();
+            if timeout.is_some() || interrupted || !ready.is_empty() {
+                return Ok(());
+            }
+            if matches!(wait, Wait::Until(at) if at <= Instant::now()) {
+                return Ok(());
+            }
+            // It was an event nobody waits for, or the timer of an earlier wait: go on.
+        }
+    }
+
+    fn lock(&self, wait: Wait) -> Option<MutexGuard<'_, Driver>> {
+        if wait != Wait::Now {
+            // Held up only by polls with `Wait::Now`.
+            return Some(self.driver.lock().unwrap_or_else(|e| e.into_inner()));
+        }
+        match self.driver.try_lock() {
+            Ok(driver) => Some(driver),
+            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl Driver {
+    /// One `epoll_wait`; whether the waker was among the events.
+    fn collect(&mut self, timeout: Option<Duration>, ready: &mut ReadyList) -> io::Result<bool> {
+        self.poll.poll(&mut self.events, timeout)?;
+        let mut woken = false;
+        for event in &self.events {
+            match event.token() {
+                WAKER => woken = true,
+                TIMER => self.timer.fired(),
+                Token(token) => {
+                    let Some((record, generation)) = record::Token::resolve(token) else {
+                        continue;
+                    };
+                    let ended = event.is_error() || event.is_read_closed();
+                    if event.is_readable() || ended {
+                        announce(record, Direction::Read, generation, ready);
+                    }
+                    if event.is_writable() || event.is_error() || event.is_write_closed() {
+                        announce(record, Direction::Write, generation, ready);
+                    }
+                }
+            }
+        }
+        Ok(woken)
+    }
+}
+
+#[inline]
+fn announce(record: &Record, direction: Direction, generation: u32, ready: &mut ReadyList) {
+    let slot = record.slot(direction);
+    if let Some(parked) = slot.notify_one(generation, |ticket| ticket.claim(Outcome::Ready)) {
+        ready.push(parked);
+    }
+}

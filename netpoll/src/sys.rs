@@ -1,0 +1,214 @@
+//! The system calls that neither std, mio nor socket2 offers in the shape needed here.
+//!
+//! None is inlined: each reads `errno` before it returns, and the address of `errno` (a
+//! thread-local) must not be kept in a register over a park in the caller.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use socket2::{SockAddr, Socket};
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Marmot runs on Linux: this crate uses epoll, timerfd, eventfd and accept4");
+
+/// As std: Linux refuses more slices than this.
+const MAX_SLICES: usize = 1024;
+
+/// The result of a call that says -1 for "see errno".
+fn check(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Receives without waiting, whatever the mode of the descriptor.
+#[inline(never)]
+pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    // SAFETY: the buffer is valid for writes of its length.
+    let n = unsafe {
+        libc::recv(
+            fd.as_raw_fd(),
+            buf.as_mut_ptr().cast(),
+            buf.len(),
+            flags | libc::MSG_DONTWAIT,
+        )
+    };
+    check(n)
+}
+
+/// The same into several buffers.
+#[inline(never)]
+pub(crate) fn recv_vectored(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    // SAFETY: all zeroes is a valid `msghdr`: no name, no control data, no flags.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    // `IoSliceMut` is guaranteed to have the layout of `iovec`.
+    message.msg_iov = bufs.as_mut_ptr().cast();
+    message.msg_iovlen = bufs.len().min(MAX_SLICES) as _;
+    // SAFETY: the header and the buffers it names are valid for the call.
+    let n = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, libc::MSG_DONTWAIT) };
+    check(n)
+}
+
+/// Sends without waiting, whatever the mode of the descriptor, and without `SIGPIPE`.
+#[inline(never)]
+pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is valid for reads of its length.
+    let n = unsafe {
+        libc::send(
+            fd.as_raw_fd(),
+            buf.as_ptr().cast(),
+            buf.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    check(n)
+}
+
+/// The same from several buffers.
+#[inline(never)]
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all zeroes is a valid `msghdr`: no name, no control data, no flags.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    // `IoSlice` is guaranteed to have the layout of `iovec`; sendmsg does not write through it.
+    message.msg_iov = bufs.as_ptr().cast_mut().cast();
+    message.msg_iovlen = bufs.len().min(MAX_SLICES) as _;
+    // SAFETY: the header and the buffers it names are valid for the call.
+    let n = unsafe {
+        libc::sendmsg(
+            fd.as_raw_fd(),
+            &message,
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    check(n)
+}
+
+/// Accepts a connection, as a non-blocking descriptor that is closed on exec.
+#[inline(never)]
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Socket, SocketAddr)> {
+    let init = |storage: *mut socket2::SockAddrStorage, len: *mut libc::socklen_t| {
+        // SAFETY: `try_init` gives a storage and its size, both writable.
+        let accepted = unsafe {
+            libc::accept4(
+                fd.as_raw_fd(),
+                storage.cast(),
+                len,
+                libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            )
+        };
+        own(accepted)
+    };
+    // SAFETY: accept4 fills in the address and its length, or fails.
+    let (accepted, address) = unsafe { SockAddr::try_init(init) }?;
+    let address = address
+        .as_socket()
+        .ok_or_else(|| io::Error::other("the peer's address is not an IP address"))?;
+    Ok((Socket::from(accepted), address))
+}
+
+/// Takes possession of a descriptor that the kernel has just made.
+fn own(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh descriptor, which nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets or clears `O_NONBLOCK`.
+#[inline(never)]
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let value = libc::c_int::from(nonblocking);
+    // SAFETY: FIONBIO reads one int through the pointer.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &value) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A timer on the monotonic clock.
+pub(crate) fn timer() -> io::Result<OwnedFd> {
+    // SAFETY: no preconditions.
+    own(unsafe {
+        libc::timerfd_create(
+            libc::CLOCK_MONOTONIC,
+            libc::TFD_NONBLOCK | libc::TFD_CLOEXEC,
+        )
+    })
+}
+
+/// Makes the timer fire once, `after` from now (at least one nanosecond, for zero disarms).
+pub(crate) fn arm_timer(fd: BorrowedFd<'_>, after: Duration) -> io::Result<()> {
+    let timer = libc::itimerspec {
+        it_interval: timespec(Duration::ZERO),
+        it_value: timespec(after.max(Duration::from_nanos(1))),
+    };
+    // SAFETY: the new value is valid for reads, and the old one is not asked for.
+    let result =
+        unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &timer, std::ptr::null_mut()) };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Saturating at 68 years, which every kernel takes.
+fn timespec(d: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: d.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_nsec: d.subsec_nanos().into(),
+    }
+}
+
+/// A counter that can be polled.
+#[inline(never)]
+pub(crate) fn event() -> io::Result<OwnedFd> {
+    // SAFETY: no preconditions.
+    own(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })
+}
+
+/// Makes the counter readable. It cannot overflow: there is one signal per wait.
+pub(crate) fn signal_event(fd: BorrowedFd<'_>) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: eight bytes are readable.
+    unsafe { libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+/// Makes the counter unreadable again.
+pub(crate) fn drain_event(fd: BorrowedFd<'_>) {
+    let mut count = [0u8; 8];
+    // SAFETY: eight bytes are writable. EAGAIN means that it was drained already.
+    unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+}
+
+/// Blocks the thread until one of the descriptors has one of the events it asks for, or `timeout`
+/// has passed, or (as an early return) a signal came.
+///
+/// # Errors
+/// `ENOMEM`; the descriptors are open by their type.
+#[inline(never)]
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.map(timespec);
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the array is valid for its length, the timeout is null or lives on this frame, and no
+    // signal mask is given.
+    let result = unsafe {
+        libc::ppoll(
+            fds.as_mut_ptr(),
+            fds.len() as libc::nfds_t,
+            timeout,
+            std::ptr::null(),
+        )
+    };
+    if result < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(())
+}

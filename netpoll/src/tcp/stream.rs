@@ -1,0 +1,352 @@
+//! The TCP connection.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use super::{connect, each_address, ip_address};
+use crate::socket::{self, Shared};
+use crate::sys;
+
+/// A TCP connection, with the interface of [`std::net::TcpStream`].
+///
+/// Calls that would block park the goroutine, or block the thread if the caller is none. One
+/// connection can be read and written at once, by any number of tasks, through `&TcpStream` or
+/// through clones, which share one descriptor. Dropping the last one closes the connection.
+///
+/// ```
+/// use marmot_netpoll::{TcpListener, TcpStream};
+/// use std::io::{Read, Write};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(listener.local_addr()?)?;
+/// let (mut server, _) = listener.accept()?;
+/// client.write_all(b"ping")?;
+/// let mut buf = [0; 4];
+/// server.read_exact(&mut buf)?;
+/// assert_eq!(&buf, b"ping");
+/// # std::io::Result::Ok(())
+/// ```
+pub struct TcpStream(Shared);
+
+impl TcpStream {
+    pub(super) fn new(shared: Shared) -> Self {
+        TcpStream(shared)
+    }
+
+    /// Opens a connection, trying the addresses in turn until one answers. Waits for the answer.
+    ///
+    /// A name is looked up on the calling thread, which blocks it.
+    ///
+    /// # Errors
+    /// The last address's: `ConnectionRefused`, for instance; `InvalidInput` if there is none.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = listener.local_addr()?;
+    /// let stream = marmot_netpoll::TcpStream::connect(addr)?;
+    /// assert_eq!(stream.peer_addr()?, addr);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
+        each_address(addr, |addr| connect::connect(addr, None).map(TcpStream))
+    }
+
+    /// Opens a connection to one address, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`; `InvalidInput` if the timeout is zero; those of [`connect`](Self::connect).
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = listener.local_addr()?;
+    /// use std::time::Duration;
+    /// let stream = marmot_netpoll::TcpStream::connect_timeout(&addr, Duration::from_secs(5))?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        if timeout.is_zero() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "cannot set a 0 duration timeout",
+            ));
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        connect::connect(*addr, deadline).map(TcpStream)
+    }
+
+    /// The address of the other side. Does not wait.
+    ///
+    /// # Errors
+    /// `NotConnected`, if the other side has reset the connection.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        ip_address(&self.0.get().peer_addr()?)
+    }
+
+    /// The address of this side. Does not wait.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        ip_address(&self.0.get().local_addr()?)
+    }
+
+    /// Ends reading, writing or both, for all clones and for the other side to see. Calls that wait
+    /// return. Does not wait itself.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
+    /// use std::io::Read;
+    /// stream.shutdown(std::net::Shutdown::Read)?;
+    /// assert_eq!(stream.read(&mut [0; 8])?, 0);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.0.get().shutdown(how)
+    }
+
+    /// Another handle to the same connection, on the same descriptor. Clones share timeouts,
+    /// deadlines and the non-blocking mode.
+    ///
+    /// # Errors
+    /// None today; the signature is std's.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
+    /// use std::io::Write;
+    /// let mut writer = stream.try_clone()?;
+    /// std::thread::spawn(move || writer.write_all(b"from another thread")).join().unwrap()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        Ok(TcpStream(self.0.clone()))
+    }
+
+    /// Limits how long each later read may wait; `None` lifts the limit. For all clones.
+    ///
+    /// A read that reaches it fails with `WouldBlock`, as std's does on this platform.
+    ///
+    /// # Errors
+    /// `InvalidInput` for zero.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
+    /// use std::io::{ErrorKind, Read};
+    /// use std::time::Duration;
+    /// stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+    /// assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+
+    /// Limits how long each later write may wait; `None` lifts the limit. For all clones.
+    ///
+    /// # Errors
+    /// `InvalidInput` for zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
+    }
+
+    /// How long each read may wait.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.0.read_timeout())
+    }
+
+    /// How long each write may wait.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.0.write_timeout())
+    }
+
+    /// Moves the deadline of reads and writes; `None` takes it away. For all clones.
+    ///
+    /// From that instant on reads and writes fail with `TimedOut`, even if there is data, until the
+    /// deadline is moved again. Calls that wait now go by the new deadline at once, so that one in
+    /// the past is the way to end them.
+    ///
+    /// # Errors
+    /// None today.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
+    /// use std::io::{ErrorKind, Read};
+    /// use std::time::Instant;
+    /// let mut reader = stream.try_clone()?;
+    /// let reading = std::thread::spawn(move || reader.read(&mut [0; 8]));
+    /// stream.set_deadline(Some(Instant::now()))?;
+    /// assert_eq!(reading.join().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn set_deadline(&self, at: Option<Instant>) -> io::Result<()> {
+        self.0.set_read_deadline(at);
+        self.0.set_write_deadline(at);
+        Ok(())
+    }
+
+    /// Moves the deadline of reads alone; see [`set_deadline`](Self::set_deadline).
+    ///
+    /// # Errors
+    /// None today.
+    pub fn set_read_deadline(&self, at: Option<Instant>) -> io::Result<()> {
+        self.0.set_read_deadline(at);
+        Ok(())
+    }
+
+    /// Moves the deadline of writes alone; see [`set_deadline`](Self::set_deadline).
+    ///
+    /// # Errors
+    /// None today.
+    pub fn set_write_deadline(&self, at: Option<Instant>) -> io::Result<()> {
+        self.0.set_write_deadline(at);
+        Ok(())
+    }
+
+    /// Reads without taking out: the next read gives the same. Waits for data.
+    ///
+    /// # Errors
+    /// As `read`.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
+    /// use std::io::Write;
+    /// let (mut other, _) = listener.accept()?;
+    /// other.write_all(b"x")?;
+    /// assert_eq!(stream.peek(&mut [0; 8])?, 1);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0
+            .read_with(|socket| sys::recv(socket.as_fd(), buf, libc::MSG_PEEK))
+    }
+
+    /// Whether small writes are sent at once (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.0.get().tcp_nodelay()
+    }
+
+    /// Sends small writes at once, instead of gathering them (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.0.get().set_tcp_nodelay(nodelay)
+    }
+
+    /// The time to live of the packets sent (`IP_TTL`).
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.0.get().ttl_v4()
+    }
+
+    /// Sets the time to live of the packets sent (`IP_TTL`).
+    ///
+    /// # Errors
+    /// `InvalidInput` unless it is 1 ..= 255.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.0.get().set_ttl_v4(ttl)
+    }
+
+    /// Takes the pending error of the socket (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of asking for it.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.0.get().take_error()
+    }
+
+    /// Makes later calls fail with `WouldBlock` instead of waiting, or wait again. For all clones.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.set_nonblocking(nonblocking);
+        Ok(())
+    }
+}
+
+impl Read for &TcpStream {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0
+            .read_with(|socket| sys::recv(socket.as_fd(), buf, 0))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.0
+            .read_with(|socket| sys::recv_vectored(socket.as_fd(), bufs))
+    }
+}
+
+impl Read for TcpStream {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
+}
+
+impl Write for &TcpStream {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write_with(|socket| sys::send(socket.as_fd(), buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0
+            .write_with(|socket| sys::send_vectored(socket.as_fd(), bufs))
+    }
+
+    /// Does nothing: there is no buffer here.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for TcpStream {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    /// Does nothing: there is no buffer here.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        socket::debug("TcpStream", &self.0, true, f)
+    }
+}
+
+socket::conversions!(TcpStream, std::net::TcpStream);
