@@ -1,1 +1,95 @@
-//! marmot.
+//! Marmot, a Go-style M:N green-thread runtime.
+//!
+//! A *goroutine* is a thread that costs a few kilobytes and no system call: [`go`] starts one in
+//! well under a microsecond, and a process can hold a million. You write plain blocking code. When
+//! it would block, the goroutine parks, and its thread runs another; on as many threads as
+//! [`max_procs`] says, with work stealing between them.
+//!
+//! The names are the standard library's, so porting is a change of `use`: [`goroutine`] mirrors
+//! `std::thread`. What Go has beyond that is here under Go's name.
+//!
+//! # A runtime
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! // SAFETY: nothing in this program uses a thread-local on both sides of a wait.
+//! let rt = unsafe { marmot::Runtime::migrating() }?;
+//! let greeting = rt.run(|| {
+//!     let name = marmot::go(|| "marmot");
+//!     format!("hello, {}", name.join().unwrap())
+//! });
+//! assert_eq!(greeting, "hello, marmot");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Why `unsafe`? A goroutine that has waited may go on on another thread, and Rust's thread-locals
+//! do not know that. [`Runtime::migrating`] states the rule to keep; it is the only one.
+//!
+//! # Scopes
+//!
+//! Goroutines may borrow from the one that waits for them, as with `std::thread::scope`:
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! # // SAFETY: nothing in this program uses a thread-local on both sides of a wait.
+//! # let rt = unsafe { marmot::Runtime::migrating() }?;
+//! let words = ["one", "two", "three"];
+//! let mut lengths = [0; 3];
+//! rt.run(|| {
+//!     marmot::scope(|s| {
+//!         for (word, length) in words.iter().zip(&mut lengths) {
+//!             s.spawn(move || *length = word.len());
+//!         }
+//!     });
+//! });
+//! assert_eq!(lengths, [3, 3, 5]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Inside and outside
+//!
+//! [`sleep`], [`yield_now`], `park` and `join` work on plain threads too, and do to the thread what
+//! they do to a goroutine. [`go`], [`scope`], [`num_goroutines`] and [`max_procs`] speak of the
+//! current runtime: outside one they panic, and name the method of [`Runtime`] to use.
+//!
+//! # Environment
+//!
+//! | variable | meaning | accepted |
+//! |---|---|---|
+//! | `MARMOT_MAXPROCS` | how many goroutines run at once | 1 to 65536 |
+//! | `MARMOT_STACK_SIZE` | usable bytes of a goroutine's stack | 64K to 1G, as `262144`, `256K`, `1M` |
+//!
+//! Read when a runtime is built. A call on the [`Builder`] wins; what cannot be read is an error
+//! all the same; empty counts as unset.
+
+mod builder;
+mod runtime;
+
+pub use crate::builder::Builder;
+pub use crate::runtime::Runtime;
+
+pub use marmot_scheduler::goroutine::{sleep, yield_now};
+pub use marmot_scheduler::{Handle, JoinHandle, ShutDown, go, max_procs, num_goroutines, scope};
+
+/// Goroutines: spawning, naming, parking. Mirrors `std::thread`.
+pub mod goroutine {
+    pub use marmot_scheduler::goroutine::{
+        Builder, Goroutine, GoroutineId, current, panicking, park, park_timeout, sleep,
+        sleep_until, yield_now,
+    };
+    pub use marmot_scheduler::{JoinHandle, Scope, ScopedJoinHandle, go as spawn, scope};
+    pub use std::thread::{Result, available_parallelism};
+}
+
+/// What goroutines share. The locks of this module are still to come; until then, share by
+/// communicating, or hold a lock of `std::sync` over nothing that waits.
+pub mod sync {
+    pub use std::sync::{Arc, Weak, atomic};
+}
+
+/// Points and spans of time.
+pub mod time {
+    pub use std::time::{Duration, Instant};
+}

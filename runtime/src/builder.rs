@@ -1,0 +1,110 @@
+//! The builder: settings of a runtime, from calls and from the environment.
+
+use std::io;
+
+use marmot_scheduler::Config;
+
+use crate::runtime::Runtime;
+
+/// Settings of a [`Runtime`]. Made by [`Runtime::builder`].
+///
+/// What is not set by a call comes from the environment, and what is set nowhere has a default:
+///
+/// | call | environment | default | range |
+/// |---|---|---|---|
+/// | [`max_procs`](Self::max_procs) | `MARMOT_MAXPROCS` | the cores this process may use | 1 to 65,536 |
+/// | [`stack_size`](Self::stack_size) | `MARMOT_STACK_SIZE` | 192 KiB | 64 KiB to 1 GiB |
+/// | [`main_stack_size`](Self::main_stack_size) | | 8 MiB | 64 KiB to 1 GiB |
+/// | [`name`](Self::name) | | `marmot` | |
+///
+/// A variable that cannot be read is an error even where a call would win: it was meant to say
+/// something. An empty one counts as unset.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let builder = marmot::Runtime::builder().max_procs(2).name("worker");
+/// // SAFETY: the goroutine below uses no thread-local.
+/// let rt = unsafe { builder.build_migrating() }?;
+/// assert_eq!(rt.run(marmot::max_procs), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder {
+    max_procs: Option<usize>,
+    stack_size: Option<usize>,
+    main_stack_size: Option<usize>,
+    name: Option<String>,
+}
+
+impl Builder {
+    /// A builder that sets nothing.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how many goroutines run at once, from 1 to 65,536.
+    pub fn max_procs(mut self, n: usize) -> Self {
+        self.max_procs = Some(n);
+        self
+    }
+
+    /// Sets the stack size of goroutines, in usable bytes. Less than 64 KiB is rounded up to that;
+    /// above 1 GiB building fails. A stack costs address space; memory only as far as it is used.
+    ///
+    /// A goroutine with a size of its own: [`goroutine::Builder`](crate::goroutine::Builder).
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Sets the stack size of the goroutines that [`Runtime::run`] starts, in usable bytes, within
+    /// the limits of [`stack_size`](Self::stack_size).
+    pub fn main_stack_size(mut self, bytes: usize) -> Self {
+        self.main_stack_size = Some(bytes);
+        self
+    }
+
+    /// Sets the name of the runtime's threads, as debuggers and `top -H` show it. The system shows
+    /// the first 15 bytes.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Starts a runtime with Go's scheduler: any thread may run any goroutine.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a setting that is out of range and for a variable that cannot be read or
+    /// is out of range: the message names it, its text and the accepted range. Else an error of the
+    /// operating system: no thread, no descriptor or no memory to be had.
+    ///
+    /// # Safety
+    /// As for [`Runtime::migrating`].
+    pub unsafe fn build_migrating(self) -> io::Result<Runtime> {
+        let config = self.config()?;
+        // SAFETY: the caller's promise.
+        unsafe { Runtime::start_migrating(config) }
+    }
+
+    /// The environment first, so that an unreadable variable is found whatever the calls say.
+    fn config(self) -> io::Result<Config> {
+        let mut config = Config::from_env()?;
+        if let Some(n) = self.max_procs {
+            config = config.max_procs(n)?;
+        }
+        if let Some(bytes) = self.stack_size {
+            config = config.stack_size(bytes)?;
+        }
+        if let Some(bytes) = self.main_stack_size {
+            config = config.main_stack_size(bytes)?;
+        }
+        if let Some(name) = self.name {
+            config = config.name(name)?;
+        }
+        Ok(config)
+    }
+}
