@@ -204,7 +204,9 @@ impl<T: AsFd> Pollable<T> {
             return Err(Passed::Deadline.error());
         }
         match op(&self.io) {
-            Err(e) if is_transient(&e) => self.wait_and_run(direction, look, e, op),
+            Err(e) if is_transient(&e) => {
+                Poller::with_current(|poller| self.wait_and_run(direction, poller, look, e, op))
+            }
             done => done,
         }
     }
@@ -214,6 +216,7 @@ impl<T: AsFd> Pollable<T> {
     fn wait_and_run<R>(
         &self,
         direction: Direction,
+        poller: Option<&Poller>,
         mut look: Option<Look>,
         mut error: io::Error,
         mut op: impl FnMut(&T) -> io::Result<R>,
@@ -233,7 +236,7 @@ impl<T: AsFd> Pollable<T> {
                     Some(place) => place,
                     None => {
                         timeout = limits.timeout().and_then(|t| Instant::now().checked_add(t));
-                        place.insert(self.place(direction, &mut look)?)
+                        place.insert(self.place(direction, poller, &mut look)?)
                     }
                 };
                 // Only now: invariant 1 of `blocked.rs`, and a record that was just joined.
@@ -266,8 +269,13 @@ impl<T: AsFd> Pollable<T> {
     }
 
     /// Where the current task waits. A look that belongs elsewhere is dropped.
-    fn place(&self, direction: Direction, look: &mut Option<Look>) -> io::Result<Place<'_>> {
-        let Some(poller) = Poller::current() else {
+    fn place<'a>(
+        &'a self,
+        direction: Direction,
+        poller: Option<&'a Poller>,
+        look: &mut Option<Look>,
+    ) -> io::Result<Place<'a>> {
+        let Some(poller) = poller else {
             return Ok(Place::Thread(self.blocked.enter()));
         };
         let fd = self.io.as_fd().as_raw_fd();
@@ -307,7 +315,7 @@ impl<T: AsFd> Pollable<T> {
 /// Where a task waits for a descriptor.
 #[derive(Debug)]
 enum Place<'a> {
-    Poller(&'static Poller, &'static Record),
+    Poller(&'a Poller, &'static Record),
     Thread(Entered<'a>),
 }
 

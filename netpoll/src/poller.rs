@@ -83,12 +83,22 @@ impl Poller {
         })
     }
 
-    /// The poller of the runtime that the current goroutine belongs to. `None` on a plain thread,
-    /// and in a runtime that was built with another event source.
+    /// Calls `f` with the poller of the runtime that the current goroutine belongs to, or `None` on
+    /// a plain thread and in a runtime that was built with another event source.
+    ///
+    /// `f` may park: a runtime's event source outlives its goroutines.
     #[inline]
-    pub(crate) fn current() -> Option<&'static Poller> {
-        let source: &dyn Any = marmot_scheduler::current_event_source()?;
-        source.downcast_ref()
+    pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Poller>) -> R) -> R {
+        let mut f = Some(f);
+        let on_goroutine = marmot_scheduler::with_event_source(|source| {
+            let source: &dyn Any = &**source;
+            f.take().map(|f| f(source.downcast_ref()))
+        });
+        match (on_goroutine.flatten(), f) {
+            (Some(done), _) => done,
+            (None, Some(f)) => f(None),
+            (None, None) => unreachable!("`f` was called, and its result is there"),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
