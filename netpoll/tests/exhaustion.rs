@@ -1,0 +1,104 @@
+//! What happens when the process is out of descriptors. In a process of its own, with a low limit.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{everywhere, spawn, within_a_minute};
+use marmot_netpoll::{TcpListener, TcpStream};
+
+const CHILD: &str = "MARMOT_NETPOLL_TEST_CHILD";
+
+fn in_a_process_of_its_own(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(CHILD).is_some() {
+        return body();
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn limit_descriptors(n: libc::rlim_t) {
+    let limit = libc::rlimit {
+        rlim_cur: n,
+        rlim_max: n,
+    };
+    // SAFETY: the structure is valid for reads.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+}
+
+/// Opens files until there are no descriptors left.
+fn take_all() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the structure is valid for writes.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn accept_waits_for_descriptors_and_goes_on() {
+    in_a_process_of_its_own("accept_waits_for_descriptors_and_goes_on", || {
+        limit_descriptors(128);
+        within_a_minute(|| {
+            everywhere(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let addr = listener.local_addr().unwrap();
+                let mut client = TcpStream::connect(addr).unwrap();
+                client.write_all(b"x").unwrap();
+                let taken = take_all();
+                let accepting = spawn(move || {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    stream.read(&mut [0; 8]).unwrap()
+                });
+                // Long enough for some of its pauses; this is the load, not a synchronisation.
+                let (begin, cpu) = (Instant::now(), cpu_time());
+                marmot_scheduler::goroutine::sleep(Duration::from_millis(100));
+                let used = cpu_time() - cpu;
+                assert!(used < begin.elapsed() / 2, "it spins: {used:?}");
+                drop(taken);
+                assert_eq!(accepting.join(), 1);
+            });
+        });
+    });
+}
+
+#[test]
+fn connect_and_clones_say_so() {
+    in_a_process_of_its_own("connect_and_clones_say_so", || {
+        limit_descriptors(128);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let taken = take_all();
+        let error = TcpStream::connect(addr).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        let error = TcpListener::bind("127.0.0.1:0").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        let error = marmot_netpoll::Poller::new().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        // A clone takes none; and a thread that has no bell still waits.
+        let clone = listener.try_clone().unwrap();
+        let at = Instant::now() + Duration::from_millis(70);
+        clone.set_deadline(Some(at)).unwrap();
+        let error = clone.accept().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        drop(taken);
+    });
+}
