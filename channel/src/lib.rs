@@ -1,1 +1,86 @@
-//! marmot-channel.
+//! Channels and select, for goroutines and OS threads in any mixture.
+//!
+//! The interface is that of `crossbeam-channel` 0.5: porting is a change of `use`. Added to it is
+//! Go's [`close`](Sender::close). Everything works in a process without a runtime too: where a
+//! goroutine would be parked, a thread sleeps.
+//!
+//! ```
+//! use marmot_channel::{bounded, select, unbounded};
+//!
+//! let (jobs, todo) = bounded(8);
+//! let (done, results) = unbounded();
+//! for _ in 0..3 {
+//!     let (todo, done) = (todo.clone(), done.clone());
+//!     std::thread::spawn(move || {
+//!         for n in todo {
+//!             done.send(n * n).unwrap();
+//!         }
+//!     });
+//! }
+//! drop(done);
+//!
+//! let mut sum = 0;
+//! for n in 0..10 {
+//!     // Hand out a job or take a result, whatever can be done first.
+//!     select! {
+//!         send(jobs, n) -> sent => sent.unwrap(),
+//!         recv(results) -> result => {
+//!             sum += result.unwrap();
+//!             jobs.send(n).unwrap();
+//!         }
+//!     }
+//! }
+//! jobs.close();
+//! sum += results.iter().sum::<u64>();
+//! assert_eq!(sum, 285);
+//! ```
+//!
+//! # What to expect
+//!
+//! - Three kinds: [`bounded`] with a buffer, `bounded(0)` without one (a *rendezvous*: the sender
+//!   waits until a receiver has the value), and [`unbounded`]. Besides, receivers that the clock
+//!   fills ([`after`], [`at`], [`tick`]) and one that stays empty ([`never`]).
+//! - *Hand-off*: a value for which somebody waits goes straight into the waiter's frame. Waiters
+//!   are served first come, first served; a select chooses among ready cases at random.
+//! - Waiting allocates nothing: who waits stands in line with a node on its own stack.
+//! - An unbounded channel that has been drained keeps about two kilobytes, whatever it held before.
+//! - Closing, by [`close`](Sender::close) or by dropping the last [`Sender`], leaves what is in the
+//!   buffer to the receivers. Dropping the last [`Receiver`] drops it.
+//!
+//! # How it is built
+//!
+//! From the bottom: [`lock`] (a word), [`wait_queue`] (tasks in line), [`buffer`] (values in
+//! blocks), [`chan`] (the three under one lock: send, receive, close, and the two-step send of
+//! a select), [`select`](mod@select) (one ticket in many lines), and the handles on top. The
+//! protocol files name only `crate::sync` and `crate::task` for what synchronises, so that
+//! `tests/models.rs` can run the very same files under loom.
+
+mod buffer;
+mod chan;
+mod err;
+mod flavors;
+mod handles;
+mod iter;
+mod lock;
+mod receiver;
+mod select;
+mod select_macro;
+mod sender;
+mod sync;
+mod task;
+mod wait_queue;
+
+pub use crate::err::{
+    ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,
+    SendTimeoutError, TryReadyError, TryRecvError, TrySelectError, TrySendError,
+};
+pub use crate::iter::{IntoIter, Iter, TryIter};
+pub use crate::receiver::{Receiver, after, at, never, tick};
+pub use crate::select::{Select, SelectedOperation};
+pub use crate::sender::{Sender, bounded, unbounded};
+
+/// What the `select!` macro expands to.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::select::{Case, select, select_timeout, try_select};
+}

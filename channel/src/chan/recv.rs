@@ -1,0 +1,222 @@
+//! The receiving half of a channel's work.
+
+use std::time::Instant;
+
+use crate::buffer::Block;
+use crate::task::{Outcome, Reason, Wait, Why};
+use crate::wait_queue::{Offer, Verdict, WakeList, Waiter};
+
+use super::core::{CLOSED, SEND_OBSERVED, SEND_WAITS};
+use super::{Chan, Guard, Limit, Patience, Side};
+
+/// How a receive ended. Only `Received` has written the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum RecvEnd {
+    /// The value is there.
+    Received,
+    /// There was none, and patience was over.
+    Empty,
+    /// There is none, and the channel is closed.
+    Closed,
+}
+
+/// Why one attempt to receive did not succeed.
+enum Refusal<'a, T> {
+    /// The lock is still held.
+    Empty(Guard<'a, T>),
+    Closed,
+}
+
+impl<T> Chan<T> {
+    /// Receives a value into `out`.
+    ///
+    /// # Safety
+    /// `out` may be written; it has been if the answer is [`RecvEnd::Received`].
+    #[inline]
+    pub(crate) unsafe fn recv(&self, out: *mut T, patience: Patience) -> RecvEnd {
+        let mut guard = self.lock();
+        let len = guard.len();
+        let plain = guard.flags() & (SEND_WAITS | SEND_OBSERVED) == 0;
+        if plain && len > 0 && guard.buffer().has_value_here() {
+            // SAFETY: there is a value at the cursor; the caller's `out`; the lock is held.
+            unsafe {
+                guard.buffer().pop(out);
+                guard.set_len(len - 1);
+            }
+            return RecvEnd::Received;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.recv_slow(guard, out, patience) }
+    }
+
+    /// # Safety
+    /// As for [`recv`](Self::recv).
+    #[inline(never)]
+    unsafe fn recv_slow<'a>(
+        &'a self,
+        mut guard: Guard<'a, T>,
+        out: *mut T,
+        mut patience: Patience,
+    ) -> RecvEnd {
+        loop {
+            // SAFETY: the caller's promise.
+            guard = match unsafe { self.attempt_recv(guard, out) } {
+                Ok(()) => return RecvEnd::Received,
+                Err(Refusal::Closed) => return RecvEnd::Closed,
+                Err(Refusal::Empty(guard)) => guard,
+            };
+            let Limit::At(deadline) = patience.limit() else {
+                return RecvEnd::Empty;
+            };
+            // SAFETY: the caller's promise.
+            let (verdict, outcome) = unsafe { self.wait_to_recv(guard, out, deadline) };
+            match (verdict, outcome) {
+                (Verdict::Done, _) => return RecvEnd::Received,
+                (Verdict::Closed, _) => return RecvEnd::Closed,
+                // As in `send_slow`.
+                (Verdict::Pending, Outcome::TimedOut) => return RecvEnd::Empty,
+                (Verdict::Pending, _) if deadline.is_some() => return RecvEnd::Empty,
+                _ => guard = self.lock(),
+            }
+        }
+    }
+
+    /// One attempt to take a value out of the buffer or from a sender.
+    ///
+    /// # Safety
+    /// As for [`recv`](Self::recv).
+    #[inline]
+    unsafe fn attempt_recv<'a>(
+        &'a self,
+        mut guard: Guard<'a, T>,
+        out: *mut T,
+    ) -> Result<(), Refusal<'a, T>> {
+        loop {
+            if guard.len() > 0 {
+                let mut wakes = WakeList::new();
+                // SAFETY: there is a value; the caller's `out`.
+                let retired = unsafe { self.take_head(&mut guard, out, &mut wakes) };
+                drop(guard);
+                wakes.wake();
+                drop(retired);
+                return Ok(());
+            }
+            if guard.is_rendezvous() && guard.flags() & SEND_WAITS != 0 {
+                // SAFETY: the lock is held.
+                if let Some(sender) = unsafe { guard.pop(Side::Send) } {
+                    drop(guard);
+                    if sender.offer() == Offer::Value {
+                        // SAFETY: the sender is claimed, so its value is ours to move; the caller's
+                        // `out`.
+                        unsafe { out.copy_from_nonoverlapping(sender.slot().cast::<T>(), 1) };
+                        sender.ready(Verdict::Done);
+                        return Ok(());
+                    }
+                    // SAFETY: the caller's `out`; the promise is claimed.
+                    if unsafe { self.recv_promised(sender, out) } {
+                        return Ok(());
+                    }
+                    guard = self.lock();
+                    continue;
+                }
+            }
+            // Elsewhere a waiting sender means that the buffer is full; if it is empty all the same,
+            // then every place in it is set aside, and those who hold them will serve us.
+            if guard.flags() & CLOSED != 0 {
+                return Err(Refusal::Closed);
+            }
+            return Err(Refusal::Empty(guard));
+        }
+    }
+
+    /// Moves the oldest value to `out` and lets the next sender have its place.
+    ///
+    /// # Safety
+    /// There is a value, and `out` may be written.
+    #[must_use]
+    pub(super) unsafe fn take_head(
+        &self,
+        guard: &mut Guard<'_, T>,
+        out: *mut T,
+        wakes: &mut WakeList,
+    ) -> Option<Block<T>> {
+        let len = guard.len() - 1;
+        // SAFETY: there is a value; the caller's `out`; the lock is held.
+        let retired = unsafe {
+            let retired = guard.buffer().advance();
+            guard.buffer().pop(out);
+            guard.set_len(len);
+            retired
+        };
+        let flags = guard.flags();
+        if flags & SEND_WAITS != 0 {
+            // SAFETY: the lock is held, and there is room now.
+            unsafe { self.admit(guard, wakes) };
+        }
+        if flags & SEND_OBSERVED != 0 {
+            // SAFETY: the lock is held.
+            unsafe { guard.wake_observers(Side::Send, wakes) };
+        }
+        retired
+    }
+
+    /// Gives a free place in the buffer to the next sender in line, if there is one.
+    ///
+    /// # Safety
+    /// The channel is bounded, and `len < limit`.
+    pub(super) unsafe fn admit(&self, guard: &mut Guard<'_, T>, wakes: &mut WakeList) -> bool {
+        // SAFETY: the lock is held.
+        let Some(sender) = (unsafe { guard.pop(Side::Send) }) else {
+            return false;
+        };
+        match sender.offer() {
+            Offer::Value => {
+                let len = guard.len();
+                let made = guard.buffer().make_slot(len == 0);
+                debug_assert!(made, "a ring needs no block");
+                // SAFETY: there is room; the sender is claimed, so its value is ours to move; the
+                // lock is held.
+                unsafe {
+                    guard.buffer().push(sender.slot().cast::<T>());
+                    guard.set_len(len + 1);
+                }
+                wakes.push(sender, Verdict::Done);
+            }
+            Offer::Promise => {
+                // SAFETY: the lock is held.
+                unsafe { guard.set_limit(guard.limit() - 1) };
+                wakes.push(sender, Verdict::Granted);
+            }
+        }
+        true
+    }
+
+    /// Waits in line with the room at `out` on offer.
+    ///
+    /// # Safety
+    /// As for [`recv`](Self::recv); it has been written if the verdict is [`Verdict::Done`].
+    #[inline]
+    unsafe fn wait_to_recv(
+        &self,
+        guard: Guard<'_, T>,
+        out: *mut T,
+        deadline: Option<Instant>,
+    ) -> (Verdict, Outcome) {
+        let wait = Wait::new();
+        let mut waiter = Waiter::new(wait.ticket(), Offer::Value, out.cast());
+        let waiter = &raw mut waiter;
+        // SAFETY: the lock is held. The frame is left below, when the node is out of the queue by
+        // a claimer's hand or our own.
+        unsafe { guard.enqueue(Side::Recv, waiter) };
+        let why = Why::on(Reason::ChanRecv, &self.core);
+        let outcome = wait.park(why, deadline, guard.into_publish());
+        if outcome != Outcome::Ready {
+            let guard = self.lock();
+            // SAFETY: the lock is held, the waiter is in this queue or in none.
+            unsafe { guard.withdraw(Side::Recv, waiter) };
+        }
+        // SAFETY: the node is ours again.
+        (unsafe { (*waiter).verdict }, outcome)
+    }
+}

@@ -1,0 +1,612 @@
+//! Select over operations that are known at run time: the builder, and what it returns.
+
+mod case;
+mod run;
+mod token;
+
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
+
+pub use self::case::Case;
+use self::case::Handle;
+use self::token::{Choice, Token};
+use crate::chan::Patience;
+use crate::err::{
+    ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
+};
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+
+/// Selects, and wraps up what was chosen.
+fn run<'a>(
+    cases: &mut [Case<'a>],
+    patience: Patience,
+    biased: bool,
+) -> Option<SelectedOperation<'a>> {
+    let mut token = Token::new();
+    let chosen = run::select(cases, patience, biased, &mut token)?;
+    let case = &cases[chosen];
+    Some(SelectedOperation {
+        handle: case.handle,
+        address: case.address,
+        index: case.index,
+        token,
+    })
+}
+
+/// For the macro: waits until one of the cases is chosen.
+#[track_caller]
+pub fn select<'a>(cases: &mut [Case<'a>], biased: bool) -> SelectedOperation<'a> {
+    assert!(
+        !cases.is_empty(),
+        "no operations have been added to `Select`"
+    );
+    run(cases, Patience::Forever, biased).expect("a select without a deadline ends with a choice")
+}
+
+/// For the macro: does not wait.
+pub fn try_select<'a>(cases: &mut [Case<'a>], biased: bool) -> Option<SelectedOperation<'a>> {
+    run(cases, Patience::Now, biased)
+}
+
+/// For the macro: waits for a time.
+pub fn select_timeout<'a>(
+    cases: &mut [Case<'a>],
+    timeout: Duration,
+    biased: bool,
+) -> Option<SelectedOperation<'a>> {
+    run(cases, Patience::For(timeout), biased)
+}
+
+/// Selects from a set of channel operations that is made up at run time.
+///
+/// Add operations, then ask for one that is ready: `select` and its siblings choose one and begin
+/// it, and it must be completed on the [`SelectedOperation`] that comes back; `ready` and its
+/// siblings only name one that seems to be ready. Among several ready ones the choice is random,
+/// unless it is [biased](Select::new_biased). For a fixed set [`select!`](crate::select!) is
+/// simpler.
+///
+/// A channel may be in it several times, and with both sides; an operation never meets one of the
+/// same select.
+///
+/// # Examples
+///
+/// ```
+/// use marmot_channel::{unbounded, Select};
+///
+/// let channels: Vec<_> = (0..3).map(|_| unbounded()).collect();
+/// channels[1].0.send("hello").unwrap();
+///
+/// let mut sel = Select::new();
+/// for (_, rx) in &channels {
+///     sel.recv(rx);
+/// }
+/// let oper = sel.select();
+/// let index = oper.index();
+/// assert_eq!(index, 1);
+/// assert_eq!(oper.recv(&channels[index].1), Ok("hello"));
+/// ```
+///
+/// The operation must be completed with the channel it was made with:
+///
+/// ```should_panic
+/// use marmot_channel::{unbounded, Select};
+///
+/// let ((tx, rx), (_tx2, rx2)) = (unbounded::<i32>(), unbounded::<i32>());
+/// tx.send(1).unwrap();
+/// let mut sel = Select::new();
+/// sel.recv(&rx);
+/// let _ = sel.select().recv(&rx2);
+/// ```
+///
+/// and the channels must outlive the select:
+///
+/// ```compile_fail
+/// use marmot_channel::{unbounded, Select};
+///
+/// let mut sel = Select::new();
+/// {
+///     let (_tx, rx) = unbounded::<i32>();
+///     sel.recv(&rx);
+/// }
+/// sel.select();
+/// ```
+pub struct Select<'a> {
+    cases: Vec<Case<'a>>,
+    next_index: usize,
+    biased: bool,
+}
+
+// SAFETY: the cases hold shared borrows of senders and receivers, as in crossbeam-channel: the
+// operation is completed with a handle that the caller must hold, and moving a value is up to it.
+unsafe impl Send for Select<'_> {}
+// SAFETY: nothing can be done with a shared `Select` but cloning it.
+unsafe impl Sync for Select<'_> {}
+
+impl<'a> Select<'a> {
+    /// An empty list of operations.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut sel = marmot_channel::Select::new();
+    /// assert!(sel.try_select().is_err());
+    /// ```
+    pub fn new() -> Self {
+        Select {
+            cases: Vec::with_capacity(4),
+            next_index: 0,
+            biased: false,
+        }
+    }
+
+    /// An empty list of operations, of which the first ready one will always be taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{unbounded, Select};
+    ///
+    /// let (tx, rx) = unbounded();
+    /// tx.send(1).unwrap();
+    /// let mut sel = Select::new_biased();
+    /// let first = sel.recv(&rx);
+    /// sel.send(&tx);
+    /// let oper = sel.select();
+    /// assert_eq!(oper.index(), first);
+    /// assert_eq!(oper.recv(&rx), Ok(1));
+    /// ```
+    pub fn new_biased() -> Self {
+        Select {
+            biased: true,
+            ..Self::new()
+        }
+    }
+
+    /// Adds a send. Returns its index.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{unbounded, Select};
+    ///
+    /// let (tx, rx) = unbounded();
+    /// let mut sel = Select::new();
+    /// assert_eq!(sel.send(&tx), 0);
+    /// sel.select().send(&tx, 5).unwrap();
+    /// assert_eq!(rx.recv(), Ok(5));
+    /// ```
+    pub fn send<T>(&mut self, s: &'a Sender<T>) -> usize {
+        let case = Case::send(s, self.next_index);
+        self.add(case)
+    }
+
+    /// Adds a receive. Returns its index.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{never, Select};
+    ///
+    /// let rx = never::<i32>();
+    /// let mut sel = Select::new();
+    /// assert_eq!(sel.recv(&rx), 0);
+    /// assert!(sel.try_select().is_err());
+    /// ```
+    pub fn recv<T>(&mut self, r: &'a Receiver<T>) -> usize {
+        let case = Case::recv(r, self.next_index);
+        self.add(case)
+    }
+
+    fn add(&mut self, case: Case<'a>) -> usize {
+        let index = self.next_index;
+        self.cases.push(case);
+        self.next_index += 1;
+        index
+    }
+
+    /// Removes the operation with that index. The others keep theirs.
+    ///
+    /// # Panics
+    /// If there is no such operation, or not any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{unbounded, Select};
+    ///
+    /// let (tx, rx) = unbounded::<i32>();
+    /// drop(tx);
+    /// let mut sel = Select::new();
+    /// let closed = sel.recv(&rx);
+    /// sel.remove(closed);
+    /// assert!(sel.try_select().is_err());
+    /// ```
+    pub fn remove(&mut self, index: usize) {
+        assert!(
+            index < self.next_index,
+            "index out of bounds; {index} >= {}",
+            self.next_index
+        );
+        let position = self.cases.iter().position(|case| case.index == index);
+        let position = position.expect("no operation with this index");
+        // The order counts only in a biased select; there it is kept.
+        if self.biased {
+            self.cases.remove(position);
+        } else {
+            self.cases.swap_remove(position);
+        }
+    }
+
+    /// Selects an operation that is ready now.
+    ///
+    /// # Errors
+    /// [`TrySelectError`] if there is none.
+    ///
+    /// # Panics
+    /// The returned operation panics when it is dropped without being completed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{unbounded, Select};
+    ///
+    /// let (tx, rx) = unbounded();
+    /// tx.send(10).unwrap();
+    /// let mut sel = Select::new();
+    /// sel.recv(&rx);
+    /// match sel.try_select() {
+    ///     Ok(oper) => assert_eq!(oper.recv(&rx), Ok(10)),
+    ///     Err(_) => unreachable!(),
+    /// }
+    /// assert!(sel.try_select().is_err());
+    /// ```
+    pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
+        try_select(&mut self.cases, self.biased).ok_or(TrySelectError)
+    }
+
+    /// Selects an operation, waiting until one is ready. An operation is ready also when it will
+    /// fail, the channel being closed.
+    ///
+    /// # Panics
+    /// If there are no operations. The returned operation panics when it is dropped without being
+    /// completed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{bounded, Select};
+    ///
+    /// let (tx, rx) = bounded(0);
+    /// std::thread::spawn(move || tx.send(10).unwrap());
+    /// let mut sel = Select::new();
+    /// sel.recv(&rx);
+    /// assert_eq!(sel.select().recv(&rx), Ok(10));
+    /// ```
+    #[track_caller]
+    pub fn select(&mut self) -> SelectedOperation<'a> {
+        select(&mut self.cases, self.biased)
+    }
+
+    /// Selects an operation, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`SelectTimeoutError`] if the time passed first.
+    ///
+    /// # Panics
+    /// The returned operation panics when it is dropped without being completed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use marmot_channel::{bounded, Select};
+    ///
+    /// let (_tx, rx) = bounded::<i32>(0);
+    /// let mut sel = Select::new();
+    /// sel.recv(&rx);
+    /// assert!(sel.select_timeout(Duration::from_millis(5)).is_err());
+    /// ```
+    pub fn select_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
+        select_timeout(&mut self.cases, timeout, self.biased).ok_or(SelectTimeoutError)
+    }
+
+    /// Selects an operation, waiting until `deadline` at the latest.
+    ///
+    /// # Errors
+    /// [`SelectTimeoutError`] if the time passed first.
+    ///
+    /// # Panics
+    /// The returned operation panics when it is dropped without being completed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use marmot_channel::{bounded, Select};
+    ///
+    /// let (_tx, rx) = bounded::<i32>(0);
+    /// let mut sel = Select::new();
+    /// sel.recv(&rx);
+    /// assert!(sel.select_deadline(Instant::now()).is_err());
+    /// ```
+    pub fn select_deadline(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
+        run(&mut self.cases, Patience::Until(deadline), self.biased).ok_or(SelectTimeoutError)
+    }
+
+    /// The index of an operation that seems ready now. Somebody else may be quicker to use it.
+    ///
+    /// # Errors
+    /// [`TryReadyError`] if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{unbounded, Select};
+    ///
+    /// let (tx, rx) = unbounded();
+    /// tx.send(10).unwrap();
+    /// let mut sel = Select::new();
+    /// let index = sel.recv(&rx);
+    /// assert_eq!(sel.try_ready(), Ok(index));
+    /// assert_eq!(rx.try_recv(), Ok(10));
+    /// ```
+    pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
+        self.ready_within(Patience::Now).ok_or(TryReadyError)
+    }
+
+    /// The index of an operation that seems ready, waiting until there is one. Somebody else may be
+    /// quicker to use it, so try it without waiting.
+    ///
+    /// # Panics
+    /// If there are no operations.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{bounded, Select};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// std::thread::spawn(move || tx.send(10).unwrap());
+    /// let mut sel = Select::new();
+    /// let index = sel.recv(&rx);
+    /// assert_eq!(sel.ready(), index);
+    /// assert_eq!(rx.try_recv(), Ok(10));
+    /// ```
+    #[track_caller]
+    pub fn ready(&mut self) -> usize {
+        assert!(
+            !self.cases.is_empty(),
+            "no operations have been added to `Select`"
+        );
+        self.ready_within(Patience::Forever)
+            .expect("a wait without a deadline ends with a ready operation")
+    }
+
+    /// As [`ready`](Self::ready), waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ReadyTimeoutError`] if the time passed first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use marmot_channel::{never, Select};
+    ///
+    /// let rx = never::<i32>();
+    /// let mut sel = Select::new();
+    /// sel.recv(&rx);
+    /// assert!(sel.ready_timeout(Duration::from_millis(5)).is_err());
+    /// ```
+    pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
+        self.ready_within(Patience::For(timeout))
+            .ok_or(ReadyTimeoutError)
+    }
+
+    /// As [`ready`](Self::ready), waiting until `deadline` at the latest.
+    ///
+    /// # Errors
+    /// [`ReadyTimeoutError`] if the time passed first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use marmot_channel::{never, Select};
+    ///
+    /// let rx = never::<i32>();
+    /// let mut sel = Select::new();
+    /// sel.recv(&rx);
+    /// assert!(sel.ready_deadline(Instant::now()).is_err());
+    /// ```
+    pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
+        self.ready_within(Patience::Until(deadline))
+            .ok_or(ReadyTimeoutError)
+    }
+
+    fn ready_within(&mut self, patience: Patience) -> Option<usize> {
+        let position = run::ready(&mut self.cases, patience, self.biased)?;
+        Some(self.cases[position].index)
+    }
+}
+
+impl Clone for Select<'_> {
+    fn clone(&self) -> Self {
+        Select {
+            cases: self.cases.clone(),
+            next_index: self.next_index,
+            biased: self.biased,
+        }
+    }
+}
+
+impl Default for Select<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Select { .. }")
+    }
+}
+
+/// An operation that a select has chosen and that must now be completed, by [`send`](Self::send) or
+/// by [`recv`](Self::recv). It cannot fail to be ready any more.
+///
+/// # Panics
+/// When it is dropped without being completed; except while the thread is unwinding already: then
+/// the operation is undone, and a value that it had received is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use marmot_channel::{bounded, Select};
+///
+/// let (tx, rx) = bounded(1);
+/// let mut sel = Select::new();
+/// sel.send(&tx);
+/// let oper = sel.select();
+/// // The place is set aside while the value is being made.
+/// assert!(tx.is_full());
+/// oper.send(&tx, 1 + 1).unwrap();
+/// assert_eq!(rx.recv(), Ok(2));
+/// ```
+#[must_use]
+pub struct SelectedOperation<'a> {
+    handle: &'a dyn Handle,
+    /// The address of the sender or receiver.
+    address: *const u8,
+    index: usize,
+    token: Token,
+}
+
+impl SelectedOperation<'_> {
+    /// Which operation it is: what [`Select::send`] or [`Select::recv`] returned for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{bounded, Select};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// let mut sel = Select::new();
+    /// let send = sel.send(&tx);
+    /// let oper = sel.select();
+    /// assert_eq!(oper.index(), send);
+    /// oper.send(&tx, ()).unwrap();
+    /// # drop(rx);
+    /// ```
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Completes a send. Does not wait.
+    ///
+    /// # Errors
+    /// [`SendError`], with the value, if the channel is closed.
+    ///
+    /// # Panics
+    /// If the operation was not made with this very handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{bounded, Select, SendError};
+    ///
+    /// let (tx, rx) = bounded(0);
+    /// drop(rx);
+    /// let mut sel = Select::new();
+    /// sel.send(&tx);
+    /// assert_eq!(sel.select().send(&tx, 1), Err(SendError(1)));
+    /// ```
+    #[track_caller]
+    pub fn send<T>(mut self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+        assert!(
+            std::ptr::from_ref(s).cast() == self.address,
+            "passed a sender that wasn't selected"
+        );
+        let Choice::Pledged(pledge) = self.token.take_choice() else {
+            unreachable!("a selected send holds a pledge");
+        };
+        let msg = ManuallyDrop::new(msg);
+        // SAFETY: the pledge is of the channel of this handle; the value may be moved out of its
+        // wrapper, and is used below only if it was not.
+        if unsafe { s.chan().redeem(pledge, &raw const *msg) } {
+            Ok(())
+        } else {
+            Err(SendError(ManuallyDrop::into_inner(msg)))
+        }
+    }
+
+    /// Completes a receive. Does not wait.
+    ///
+    /// # Errors
+    /// [`RecvError`] if the channel is empty and closed.
+    ///
+    /// # Panics
+    /// If the operation was not made with this very handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use marmot_channel::{bounded, RecvError, Select};
+    ///
+    /// let (tx, rx) = bounded::<i32>(0);
+    /// drop(tx);
+    /// let mut sel = Select::new();
+    /// sel.recv(&rx);
+    /// assert_eq!(sel.select().recv(&rx), Err(RecvError));
+    /// ```
+    #[track_caller]
+    pub fn recv<T>(mut self, r: &Receiver<T>) -> Result<T, RecvError> {
+        assert!(
+            std::ptr::from_ref(r).cast() == self.address,
+            "passed a receiver that wasn't selected"
+        );
+        match self.token.take_choice() {
+            Choice::Received(_) => {
+                // SAFETY: the landing holds a value received from this handle, hence a `T`, and the
+                // choice that said so is gone.
+                Ok(unsafe { self.token.landing.place().cast::<T>().read() })
+            }
+            Choice::Closed => Err(RecvError),
+            Choice::None | Choice::Pledged(_) => {
+                unreachable!("a selected receive holds its result")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SelectedOperation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("SelectedOperation { .. }")
+    }
+}
+
+impl Drop for SelectedOperation<'_> {
+    fn drop(&mut self) {
+        match self.token.take_choice() {
+            // Completed.
+            Choice::None => return,
+            // SAFETY: the landing holds the value, and the choice that said so is gone.
+            Choice::Received(drop_value) => unsafe { drop_value(self.token.landing.place()) },
+            Choice::Closed => {}
+            Choice::Pledged(pledge) => self.handle.renounce(pledge),
+        }
+        // When the expression of the message panics, its case is given back, and that panic goes on.
+        assert!(
+            std::thread::panicking(),
+            "dropped `SelectedOperation` without completing the operation"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! What a select has in hand between choosing a case and completing it.
+
+use std::alloc::{self, Layout};
+use std::fmt;
+use std::mem::{self, MaybeUninit};
+use std::ptr::{self, NonNull};
+
+use crate::chan::Pledge;
+
+/// Room for a received value whose type the select does not know.
+///
+/// Exactly one case of a select is chosen, so one room serves them all. Small values stay in it;
+/// for larger ones it allocates, once per select.
+///
+/// It must not move while a waiter's slot points to it.
+pub(crate) struct Landing {
+    inline: Inline,
+    heap: Option<(NonNull<u8>, Layout)>,
+}
+
+const INLINE: usize = 32;
+
+#[repr(align(16))]
+struct Inline([MaybeUninit<u8>; INLINE]);
+
+impl Landing {
+    fn new() -> Self {
+        Landing {
+            inline: Inline([MaybeUninit::uninit(); INLINE]),
+            heap: None,
+        }
+    }
+
+    /// Makes room for a value of that layout. What was in it is forgotten.
+    pub(crate) fn reserve(&mut self, layout: Layout) {
+        let fits = |room: Layout| layout.size() <= room.size() && layout.align() <= room.align();
+        let fits_here = match self.heap {
+            Some((_, room)) => fits(room),
+            None => fits(Layout::new::<Inline>()),
+        };
+        if !fits_here {
+            self.grow(layout);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, layout: Layout) {
+        let layout = match self.heap {
+            Some((_, room)) => union(room, layout),
+            None => layout,
+        };
+        self.free();
+        // SAFETY: it did not fit into the inline room, so its size or its alignment is large; a
+        // size of zero is made one alignment's worth.
+        let layout = if layout.size() == 0 {
+            Layout::from_size_align(layout.align(), layout.align()).unwrap_or(layout)
+        } else {
+            layout
+        };
+        // SAFETY: the size is not zero.
+        let memory = unsafe { alloc::alloc(layout) };
+        let Some(memory) = NonNull::new(memory) else {
+            alloc::handle_alloc_error(layout)
+        };
+        self.heap = Some((memory, layout));
+    }
+
+    fn free(&mut self) {
+        if let Some((memory, layout)) = self.heap.take() {
+            // SAFETY: allocated in `grow` with that layout.
+            unsafe { alloc::dealloc(memory.as_ptr(), layout) };
+        }
+    }
+
+    /// Where the value goes, or is.
+    pub(crate) fn place(&mut self) -> *mut u8 {
+        match self.heap {
+            Some((memory, _)) => memory.as_ptr(),
+            None => ptr::from_mut(&mut self.inline).cast(),
+        }
+    }
+}
+
+/// A layout that holds values of either.
+pub(crate) fn union(a: Layout, b: Layout) -> Layout {
+    let align = a.align().max(b.align());
+    let size = a.size().max(b.size());
+    // A size that fits with the larger alignment of one may exceed the limit with that of the
+    // other only within an alignment of the end of the address space.
+    Layout::from_size_align(size, align).expect("capacity overflow")
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+/// What the chosen case has come to.
+#[must_use]
+pub(crate) enum Choice {
+    /// Nothing is chosen, or all is done.
+    None,
+    /// A value has been received; it is in the landing. With the way to drop it.
+    Received(unsafe fn(*mut u8)),
+    /// A receive on an empty and closed channel.
+    Closed,
+    /// A send; its value is still to be made.
+    Pledged(Pledge),
+}
+
+/// See the module's documentation.
+pub(crate) struct Token {
+    pub(crate) choice: Choice,
+    pub(crate) landing: Landing,
+}
+
+impl Token {
+    pub(crate) fn new() -> Self {
+        Token {
+            choice: Choice::None,
+            landing: Landing::new(),
+        }
+    }
+
+    /// Notes that a `T` has been received into the landing.
+    pub(crate) fn received<T>(&mut self) {
+        /// # Safety
+        /// `value` points to a `T` that is not used again.
+        unsafe fn drop_value<T>(value: *mut u8) {
+            // SAFETY: the caller's promise.
+            unsafe { value.cast::<T>().drop_in_place() };
+        }
+        self.choice = Choice::Received(drop_value::<T>);
+    }
+
+    pub(crate) fn take_choice(&mut self) -> Choice {
+        mem::replace(&mut self.choice, Choice::None)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token { .. }")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_landing_grows_and_keeps_alignment() {
+        #[repr(align(64))]
+        struct Wide;
+        let mut landing = Landing::new();
+        landing.reserve(Layout::new::<[u8; 32]>());
+        assert!(landing.heap.is_none());
+        landing.reserve(Layout::new::<[u8; 33]>());
+        assert!(landing.heap.is_some());
+        landing.reserve(Layout::new::<Wide>());
+        assert_eq!(landing.place().addr() % 64, 0);
+        landing.reserve(Layout::new::<[u64; 100]>());
+        assert_eq!(landing.place().addr() % 64, 0);
+        landing.reserve(Layout::new::<u8>());
+        assert_eq!(landing.place().addr() % 64, 0);
+    }
+
+    #[test]
+    fn alignment_without_size() {
+        #[repr(align(64))]
+        struct Wide;
+        let mut landing = Landing::new();
+        landing.reserve(Layout::new::<Wide>());
+        assert_eq!(landing.place().addr() % 64, 0);
+    }
+}

@@ -1,0 +1,5 @@
+//! The waiting interface of the scheduler, under the one name that the protocol files use for it.
+//!
+//! The models put their own in its place, see [`sync`](crate::sync).
+
+pub(crate) use marmot_scheduler::wait::{Outcome, Parked, Publish, Reason, Ticket, Wait, Why};
