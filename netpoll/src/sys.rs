@@ -39,10 +39,7 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io
 
 /// The same into several buffers.
 #[inline(never)]
-pub(crate) fn recv_vectored(
-    fd: BorrowedFd<'_>,
-    bufs: &mut [IoSliceMut<'_>],
-) -> io::Result<usize> {
+pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     // SAFETY: all zeroes is a valid `msghdr`: no name, no control data, no flags.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
     // `IoSliceMut` is guaranteed to have the layout of `iovec`.
@@ -148,8 +145,7 @@ pub(crate) fn arm_timer(fd: BorrowedFd<'_>, after: Duration) -> io::Result<()> {
         it_value: timespec(after.max(Duration::from_nanos(1))),
     };
     // SAFETY: the new value is valid for reads, and the old one is not asked for.
-    let result =
-        unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &timer, std::ptr::null_mut()) };
+    let result = unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &timer, std::ptr::null_mut()) };
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -193,7 +189,9 @@ pub(crate) fn drain_event(fd: BorrowedFd<'_>) {
 #[inline(never)]
 pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(timespec);
-    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let timeout = timeout
+        .as_ref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the array is valid for its length, the timeout is null or lives on this frame, and no
     // signal mask is given.
     let result = unsafe {

@@ -125,7 +125,8 @@ fn timeouts_race_with_data() {
     within_a_minute(|| {
         everywhere(|| {
             let (mut a, mut b) = pair();
-            a.set_read_timeout(Some(Duration::from_micros(150))).unwrap();
+            a.set_read_timeout(Some(Duration::from_micros(150)))
+                .unwrap();
             b.set_nodelay(true).unwrap();
             let sending = spawn(move || {
                 for i in 0..2000u32 {
@@ -150,7 +151,9 @@ fn timeouts_race_with_data() {
                 }
             }
             sending.join();
-            let numbers = data.chunks(4).map(|c| u32::from_be_bytes(c.try_into().unwrap()));
+            let numbers = data
+                .chunks(4)
+                .map(|c| u32::from_be_bytes(c.try_into().unwrap()));
             assert!(numbers.eq(0..2000));
         });
     });

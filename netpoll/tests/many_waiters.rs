@@ -81,7 +81,8 @@ fn those_who_time_out_take_nothing_along() {
     within_a_minute(|| {
         everywhere(|| {
             let (a, mut b) = pair();
-            a.set_read_timeout(Some(Duration::from_micros(300))).unwrap();
+            a.set_read_timeout(Some(Duration::from_micros(300)))
+                .unwrap();
             let a = Arc::new(a);
             let count = Arc::new(AtomicUsize::new(0));
             let reading: Vec<_> = (0..TASKS)
@@ -121,7 +122,9 @@ fn the_end_of_the_peer_reaches_all() {
         let reading: Vec<_> = (0..32)
             .map(|_| {
                 let a = a.clone();
-                scheduler.handle().go(move || (&*a).read(&mut [0; 1]).unwrap())
+                scheduler
+                    .handle()
+                    .go(move || (&*a).read(&mut [0; 1]).unwrap())
             })
             .collect();
         common::until_someone_waits(&poller);

@@ -17,7 +17,9 @@ fn a_socket_outlives_its_runtimes() {
         for _ in 0..5 {
             let (scheduler, poller) = runtime(1);
             let mut reader = a.try_clone().unwrap();
-            let reading = scheduler.handle().go(move || reader.read(&mut [0; 8]).unwrap());
+            let reading = scheduler
+                .handle()
+                .go(move || reader.read(&mut [0; 8]).unwrap());
             until_someone_waits(&poller);
             b.write_all(b"x").unwrap();
             assert_eq!(reading.join().unwrap(), 1);

@@ -182,7 +182,11 @@ fn what_leaves_is_blocking_again() {
         a.set_read_timeout(timeout).unwrap();
         let fd = a.as_raw_fd();
         let mut a = std::net::TcpStream::from(a);
-        assert_eq!(a.as_raw_fd(), fd, "without clones it is the same descriptor");
+        assert_eq!(
+            a.as_raw_fd(),
+            fd,
+            "without clones it is the same descriptor"
+        );
         assert!(!is_nonblocking(&a));
         assert_eq!(a.read_timeout().unwrap(), timeout);
         b.write_all(b"x").unwrap();

@@ -55,4 +55,3 @@ fn finish(socket: &Socket) -> io::Result<()> {
         Ok(_) => Ok(()),
     }
 }
-

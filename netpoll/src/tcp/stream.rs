@@ -289,8 +289,7 @@ impl TcpStream {
 impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0
-            .read_with(|socket| sys::recv(socket.as_fd(), buf, 0))
+        self.0.read_with(|socket| sys::recv(socket.as_fd(), buf, 0))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
