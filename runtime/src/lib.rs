@@ -5,8 +5,8 @@
 //! it would block, the goroutine parks, and its thread runs another; on as many threads as
 //! [`max_procs`] says, with work stealing between them.
 //!
-//! The names are the standard library's, so porting is a change of `use`: [`goroutine`] mirrors
-//! `std::thread`. What Go has beyond that is here under Go's name.
+//! The names are those of the standard library and of `crossbeam-channel`, so porting is a change
+//! of `use`. What Go has beyond them is here under Go's name.
 //!
 //! # A runtime
 //!
@@ -25,6 +25,66 @@
 //!
 //! Why `unsafe`? A goroutine that has waited may go on on another thread, and Rust's thread-locals
 //! do not know that. [`Runtime::migrating`] states the rule to keep; it is the only one.
+//!
+//! # Channels and select
+//!
+//! [`channel`] mirrors `crossbeam-channel`, and adds Go's `close`. Goroutines and threads may stand
+//! at both ends, in any mixture:
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! # // SAFETY: nothing in this program uses a thread-local on both sides of a wait.
+//! # let rt = unsafe { marmot::Runtime::migrating() }?;
+//! use marmot::channel::{after, bounded};
+//! use std::time::Duration;
+//!
+//! let (jobs, todo) = bounded(4);
+//! let sum = rt.go(move || todo.iter().sum::<u32>());
+//! for n in 1..=10 {
+//!     jobs.send(n).unwrap();
+//! }
+//! drop(jobs);
+//! assert_eq!(sum.join().unwrap(), 55);
+//!
+//! rt.run(|| {
+//!     let (_never_used, news) = bounded::<&str>(0);
+//!     marmot::select! {
+//!         recv(news) -> message => panic!("{message:?}"),
+//!         recv(after(Duration::from_millis(2))) -> _ => {} // nothing in time
+//!     }
+//! });
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Sockets
+//!
+//! [`net`] mirrors `std::net`. A read that has nothing to read parks its goroutine; the thread goes
+//! on with another:
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! # // SAFETY: nothing in this program uses a thread-local on both sides of a wait.
+//! # let rt = unsafe { marmot::Runtime::migrating() }?;
+//! use marmot::net::{TcpListener, TcpStream};
+//! use std::io::{Read, Write};
+//!
+//! let reply = rt.run(|| -> std::io::Result<String> {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let addr = listener.local_addr()?;
+//!     let server = marmot::go(move || {
+//!         let (mut stream, _) = listener.accept()?;
+//!         stream.write_all(b"hello")
+//!     });
+//!     let mut text = String::new();
+//!     TcpStream::connect(addr)?.read_to_string(&mut text)?;
+//!     server.join().unwrap()?;
+//!     Ok(text)
+//! })?;
+//! assert_eq!(reply, "hello");
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Scopes
 //!
@@ -50,8 +110,8 @@
 //!
 //! # Inside and outside
 //!
-//! [`sleep`], [`yield_now`], `park` and `join` work on plain threads too, and do to the thread what
-//! they do to a goroutine. [`go`], [`scope`], [`num_goroutines`] and [`max_procs`] speak of the
+//! Channels, sockets, [`sleep`], [`yield_now`], `park` and `join` work on plain threads too, in a
+//! process without a runtime even, and do to the thread what they do to a goroutine. [`go`], [`scope`], [`num_goroutines`] and [`max_procs`] speak of the
 //! current runtime: outside one they panic, and name the method of [`Runtime`] to use.
 //!
 //! # Environment
@@ -70,6 +130,9 @@ mod runtime;
 pub use crate::builder::Builder;
 pub use crate::runtime::Runtime;
 
+#[doc(inline)]
+pub use marmot_channel as channel;
+pub use marmot_channel::{select, select_biased};
 pub use marmot_scheduler::goroutine::{sleep, yield_now};
 pub use marmot_scheduler::{Handle, JoinHandle, ShutDown, go, max_procs, num_goroutines, scope};
 
@@ -81,6 +144,15 @@ pub mod goroutine {
     };
     pub use marmot_scheduler::{JoinHandle, Scope, ScopedJoinHandle, go as spawn, scope};
     pub use std::thread::{Result, available_parallelism};
+}
+
+/// Sockets that park the goroutine and not its thread. Mirrors `std::net`.
+pub mod net {
+    pub use marmot_netpoll::{Incoming, IntoIncoming, TcpListener, TcpStream};
+    pub use std::net::{
+        AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4,
+        SocketAddrV6, ToSocketAddrs,
+    };
 }
 
 /// What goroutines share. The locks of this module are still to come; until then, share by

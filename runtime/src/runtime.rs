@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marmot_scheduler::event::NoEvents;
+use marmot_netpoll::Poller;
 use marmot_scheduler::{Config, Handle, JoinHandle, Scheduler, Scope};
 
 use crate::builder::Builder;
@@ -69,9 +69,12 @@ impl Runtime {
     /// # Safety
     /// As for [`Runtime::migrating`].
     pub(crate) unsafe fn start_migrating(config: Config) -> io::Result<Runtime> {
-        let source = Arc::new(NoEvents::new());
+        let poller = Arc::new(Poller::new().map_err(|error| {
+            let text = format!("cannot open the network poller: {error}");
+            io::Error::new(error.kind(), text)
+        })?);
         // SAFETY: the caller's promise.
-        let scheduler = unsafe { Scheduler::start_migrating(config, source) }?;
+        let scheduler = unsafe { Scheduler::start_migrating(config, poller) }?;
         Ok(Runtime { scheduler })
     }
 
