@@ -1,1 +1,6 @@
-//! marmot-examples.
+//! What the example programs share. The programs themselves are in `src/bin`, one file each, and
+//! say in their first lines how to run them.
+
+mod open_files;
+
+pub use open_files::raise_open_file_limit;
