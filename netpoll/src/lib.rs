@@ -7,8 +7,9 @@
 //!
 //! # How a read waits
 //!
-//! 1. [`TcpStream`] makes its system call at once, without waiting. Nearly always there is
-//!    something, or will be by the time the peer has answered: nothing else happens then.
+//! 1. [`TcpStream`] makes its system call at once, without waiting. If there is data, nothing else
+//!    happens. (It is not made when the read before has drained the socket and nothing has come
+//!    since: it could only say that it would block.)
 //! 2. If the call would block, the descriptor is registered with the poller of the goroutine's
 //!    runtime, once in its life: edge-triggered, for both directions.
 //! 3. The goroutine parks. Off its stack, its ticket is put into the descriptor's read slot, unless
@@ -26,6 +27,7 @@
 //! | file          | concept                                                                    |
 //! |---------------|----------------------------------------------------------------------------|
 //! | `slot.rs`     | who waits for a direction, and what has happened there: the protocol       |
+//! | `dry.rs`      | when a read need not try before it waits: a protocol, too                  |
 //! | `record.rs`   | the two slots of each descriptor, in type-stable memory; tokens            |
 //! | `poller.rs`   | epoll, by way of mio, as the scheduler's event source                      |
 //! | `timer.rs`    | timed polls to the microsecond                                             |
@@ -36,7 +38,7 @@
 //! | `socket.rs`   | what all sockets share: clones, coming and leaving                         |
 //! | `tcp/`        | `std::net`'s TCP types                                                     |
 //! | `sys.rs`      | system calls                                                               |
-//! | `sync.rs`     | the seam for model checks of `slot.rs`                                     |
+//! | `sync.rs`     | the seam for model checks of the protocols                                 |
 //!
 //! # What blocks what
 //!
@@ -46,6 +48,7 @@
 //! memberships; then a slot's queue; then a shard's stock of records; then the common stock.
 
 mod blocked;
+mod dry;
 mod limits;
 mod members;
 mod pollable;

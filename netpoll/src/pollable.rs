@@ -104,8 +104,28 @@ impl<T: AsFd> Pollable<T> {
     /// `WouldBlock` when the read timeout has, or in non-blocking mode; those of registering with
     /// the poller (`EPERM`, `ENOMEM`, `ENOSPC`).
     #[inline]
-    pub fn read_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.run(Direction::Read, op)
+    pub fn read_with<R>(&self, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.run(Direction::Read, false, |io, _| op(io))
+    }
+
+    /// `read_with` for an operation that takes up to `wanted` bytes out of a stream, and fewer only
+    /// if there are no more.
+    #[inline]
+    pub(crate) fn receive_with(
+        &self,
+        wanted: usize,
+        mut op: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.run(Direction::Read, true, |io, look| {
+            let n = op(io)?;
+            if 0 < n
+                && n < wanted
+                && let Some(Look { record, seen }) = look
+            {
+                record.dry().mark(seen);
+            }
+            Ok(n)
+        })
     }
 
     /// Does an operation that puts data in, waiting while it says `WouldBlock`.
@@ -113,8 +133,8 @@ impl<T: AsFd> Pollable<T> {
     /// # Errors
     /// As [`read_with`](Self::read_with), with the limits of writing.
     #[inline]
-    pub fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.run(Direction::Write, op)
+    pub fn write_with<R>(&self, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.run(Direction::Write, false, |io, _| op(io))
     }
 
     /// Whether operations give `WouldBlock` instead of waiting.
@@ -193,17 +213,29 @@ impl<T: AsFd> Pollable<T> {
         self.blocked.ring();
     }
 
+    /// Does `op`, which is given the look that preceded it. If `trusts_dry`, the first attempt is
+    /// left out where the record knows that it would block.
     #[inline]
     fn run<R>(
         &self,
         direction: Direction,
-        mut op: impl FnMut(&T) -> io::Result<R>,
+        trusts_dry: bool,
+        mut op: impl FnMut(&T, Option<Look>) -> io::Result<R>,
     ) -> io::Result<R> {
         let look = self.members.look(direction);
         if self.limits(direction).is_past() {
             return Err(Passed::Deadline.error());
         }
-        match op(&self.io) {
+        // Not in non-blocking mode: if nobody waits, nobody may poll, and no event move the slot.
+        let is_dry = trusts_dry
+            && look.is_some_and(|look| look.record.dry().is_at(look.seen))
+            && !self.nonblocking();
+        let attempt = if is_dry {
+            Err(io::Error::from_raw_os_error(libc::EAGAIN))
+        } else {
+            op(&self.io, look)
+        };
+        match attempt {
             Err(e) if is_transient(&e) => {
                 Poller::with_current(|poller| self.wait_and_run(direction, poller, look, e, op))
             }
@@ -219,7 +251,7 @@ impl<T: AsFd> Pollable<T> {
         poller: Option<&Poller>,
         mut look: Option<Look>,
         mut error: io::Error,
-        mut op: impl FnMut(&T) -> io::Result<R>,
+        mut op: impl FnMut(&T, Option<Look>) -> io::Result<R>,
     ) -> io::Result<R> {
         let limits = self.limits(direction);
         let mut place: Option<Place<'_>> = None;
@@ -257,7 +289,7 @@ impl<T: AsFd> Pollable<T> {
             }
             // Read before the attempt: what came in time is found by it.
             let is_last = timeout.is_some_and(|at| at <= Instant::now());
-            match op(&self.io) {
+            match op(&self.io, look) {
                 Err(e) if is_transient(&e) => error = e,
                 done => return done,
             }

@@ -267,7 +267,8 @@ impl Shard {
         self.registry.register(
             &mut SourceFd(&fd),
             Token(record.token()),
-            Interest::READABLE | Interest::WRITABLE,
+            // Priority for the sake of `dry.rs`; it would not be reported with the others.
+            Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
         )
     }
 
@@ -349,6 +350,9 @@ impl Driver {
                         continue;
                     };
                     let ended = event.is_error() || event.is_read_closed();
+                    if ended || event.is_priority() {
+                        record.dry().never();
+                    }
                     if event.is_readable() || ended {
                         announce(record, Direction::Read, generation, ready);
                     }

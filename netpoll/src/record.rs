@@ -22,6 +22,7 @@ use std::sync::{Mutex, OnceLock};
 use crossbeam_utils::CachePadded;
 use marmot_scheduler::wait::Ticket;
 
+use crate::dry::Dry;
 use crate::slot::Slot;
 
 /// Which of a descriptor's two slots.
@@ -36,6 +37,8 @@ pub(crate) enum Direction {
 pub(crate) struct Record {
     /// Constant.
     index: u32,
+    /// Written by readers and the poller.
+    dry: Dry,
     read: CachePadded<Slot<Ticket>>,
     write: CachePadded<Slot<Ticket>>,
 }
@@ -51,6 +54,11 @@ impl Record {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
         }
+    }
+
+    #[inline]
+    pub(crate) fn dry(&self) -> &Dry {
+        &self.dry
     }
 
     /// What the kernel gives back with each event. Owner only.
@@ -128,6 +136,7 @@ fn grow(free: &mut Vec<&'static Record>) {
         (first..first + len)
             .map(|index| Record {
                 index: u32::try_from(index).expect("the table ends before 2^32"),
+                dry: Dry::new(),
                 read: CachePadded::new(Slot::new()),
                 write: CachePadded::new(Slot::new()),
             })
@@ -194,6 +203,7 @@ pub(crate) fn give_back_to_all(record: &'static Record) {
 }
 
 fn end_generation(record: &Record) {
+    record.dry.reset();
     for direction in [Direction::Read, Direction::Write] {
         // Nobody waits on a descriptor that is given up, save late registrations, whose claims
         // fail. Were there one after all, it would get its system call's error.

@@ -122,6 +122,13 @@ impl Word {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
 
+impl Epoch {
+    /// Below 2^61.
+    pub(crate) fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
 /// What became of a registration.
 #[derive(Debug)]
 #[must_use]

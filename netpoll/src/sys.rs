@@ -15,7 +15,7 @@ use socket2::{SockAddr, Socket};
 compile_error!("Marmot runs on Linux: this crate uses epoll, timerfd, eventfd and accept4");
 
 /// As std: Linux refuses more slices than this.
-const MAX_SLICES: usize = 1024;
+pub(crate) const MAX_SLICES: usize = 1024;
 
 /// The result of a call that says -1 for "see errno".
 fn check(result: libc::ssize_t) -> io::Result<usize> {

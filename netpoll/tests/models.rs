@@ -1,4 +1,4 @@
-//! Model checks of the descriptor slot: every interleaving that loom finds, within a bound of
+//! Model checks of the descriptor slot and the dry mark: every interleaving that loom finds, within a bound of
 //! preemptions.
 //!
 //! The slot's own source is included, over loom's atomics; the kernel, the wait words and the
@@ -6,7 +6,7 @@
 //!
 //! Each check was seen to fail on a planted fault:
 //!
-//! | fault planted in `slot.rs`                                        | caught by                    |
+//! | fault planted                                                     | caught by                    |
 //! |-------------------------------------------------------------------|------------------------------|
 //! | `install` goes from `INSTALLING` to `WAITING` at any epoch        | `happy_race`                 |
 //! | `register` does not compare the epoch first                       | `happy_race`                 |
@@ -19,6 +19,10 @@
 //! | `notify_one` does not compare the generation                      | `stale_event`                |
 //! | `retire` leaves the generation                                    | both `stale_` models         |
 //! | `notify_all` does not count an event                              | `moved_deadline`             |
+//! | `Dry::never` does nothing                                         | `end_with_the_last_data`     |
+//! | `never` after the slot was moved (in `Stream::poll`)              | `end_with_the_last_data`     |
+//! | a full read marks, too (in `Stream::read`)                        | `data_after_a_short_read`    |
+//! | the mark takes an epoch from after the read (in `Stream::read`)   | `data_after_a_short_read`    |
 #![allow(missing_docs)]
 
 mod sync {
@@ -27,9 +31,12 @@ mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 }
 
+#[path = "../src/dry.rs"]
+mod dry;
 #[path = "../src/slot.rs"]
 mod slot;
 
+use dry::Dry;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
@@ -406,5 +413,118 @@ fn epochs_differ() {
         slot.retire(|_| {});
         assert_ne!(after, slot.epoch());
         assert_eq!(slot.generation(), 1);
+    });
+}
+
+/// A stream of bytes with an end, read through the dry mark.
+struct Stream {
+    /// Bytes in the kernel's buffer, and `END`.
+    kernel: AtomicUsize,
+    slot: Slot<Ticket>,
+    dry: Dry,
+}
+
+const END: usize = 1 << 8;
+/// What a read asks for.
+const WANTED: usize = 2;
+
+impl Stream {
+    fn new() -> Arc<Stream> {
+        Arc::new(Stream {
+            kernel: AtomicUsize::new(0),
+            slot: Slot::new(),
+            dry: Dry::new(),
+        })
+    }
+
+    fn arrive(&self, what: usize) {
+        self.kernel.fetch_add(what, Ordering::AcqRel);
+    }
+
+    /// The poller gets one event for all that has arrived.
+    fn poll(&self) {
+        if self.kernel.load(Ordering::Acquire) >= END {
+            self.dry.never();
+        }
+        self.slot.notify_one(0, claim);
+    }
+
+    /// Up to `WANTED` bytes, 0 at the end, `None` if it would block.
+    fn recv(&self) -> Option<usize> {
+        let taken = self
+            .kernel
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |k| {
+                Some(k - (k % END).min(WANTED))
+            })
+            .unwrap();
+        match (taken % END).min(WANTED) {
+            0 if taken < END => None,
+            n => Some(n),
+        }
+    }
+
+    fn read(&self) -> usize {
+        let mut attempt = false;
+        loop {
+            let seen = self.slot.epoch();
+            if attempt || !self.dry.is_at(seen) {
+                if let Some(n) = self.recv() {
+                    if 0 < n && n < WANTED {
+                        self.dry.mark(seen);
+                    }
+                    return n;
+                }
+            }
+            attempt = true;
+            let ticket = ticket(1);
+            if let Registered::Waiting = self.slot.register(seen, ticket.clone()) {
+                assert_eq!(wait(&ticket), READY);
+            }
+        }
+    }
+
+    fn read_to_end(&self) -> usize {
+        let mut sum = 0;
+        loop {
+            match self.read() {
+                0 => return sum,
+                n => sum += n,
+            }
+        }
+    }
+}
+
+/// The end arrives together with, or just after, the last data: one event, or two.
+#[test]
+fn end_with_the_last_data() {
+    model(3, || {
+        let stream = Stream::new();
+        let reader = {
+            let stream = stream.clone();
+            thread::spawn(move || stream.read_to_end())
+        };
+        stream.arrive(1);
+        stream.arrive(END);
+        stream.poll();
+        assert_eq!(reader.join().unwrap(), 1);
+    });
+}
+
+/// Data comes while the reader marks the stream dry.
+#[test]
+fn data_after_a_short_read() {
+    model(2, || {
+        let stream = Stream::new();
+        let reader = {
+            let stream = stream.clone();
+            thread::spawn(move || stream.read_to_end())
+        };
+        stream.arrive(3);
+        stream.poll();
+        stream.arrive(1);
+        stream.poll();
+        stream.arrive(END);
+        stream.poll();
+        assert_eq!(reader.join().unwrap(), 4);
     });
 }

@@ -261,3 +261,53 @@ fn traits() {
     all::<TcpStream>();
     all::<TcpListener>();
 }
+
+#[test]
+fn urgent_data_does_not_hold_up_what_follows() {
+    // A read stops at the urgent mark, though more has arrived: no proof that all was taken.
+    within_a_minute(|| {
+        everywhere(|| {
+            for _ in 0..50 {
+                let (mut a, mut b) = pair();
+                b.set_nodelay(true).unwrap();
+                let reading = spawn(move || {
+                    let mut all = Vec::new();
+                    let mut buf = [0; 64];
+                    while all.len() < 10 {
+                        let n = a.read(&mut buf).unwrap();
+                        all.extend_from_slice(&buf[..n]);
+                    }
+                    all
+                });
+                b.write_all(b"before").unwrap();
+                let n = socket2::SockRef::from(&b).send_out_of_band(b"!").unwrap();
+                assert_eq!(n, 1);
+                b.write_all(b"after").unwrap();
+                assert!(reading.join().starts_with(b"before"));
+            }
+        });
+    });
+}
+
+#[test]
+fn the_end_may_come_with_the_last_data() {
+    within_a_minute(|| {
+        everywhere(|| {
+            for i in 0..200 {
+                let (mut a, mut b) = pair();
+                let reading = spawn(move || {
+                    let mut text = String::new();
+                    a.read_to_string(&mut text).unwrap();
+                    text
+                });
+                b.write_all(b"the ").unwrap();
+                if i % 2 == 0 {
+                    marmot_scheduler::goroutine::yield_now();
+                }
+                b.write_all(b"end").unwrap();
+                drop(b);
+                assert_eq!(reading.join(), "the end");
+            }
+        });
+    });
+}

@@ -289,12 +289,15 @@ impl TcpStream {
 impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read_with(|socket| sys::recv(socket.as_fd(), buf, 0))
+        self.0
+            .receive_with(buf.len(), |socket| sys::recv(socket.as_fd(), buf, 0))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        // What the system call leaves aside of too many buffers would be a short read.
+        let wanted = bufs.iter().take(sys::MAX_SLICES).map(|buf| buf.len()).sum();
         self.0
-            .read_with(|socket| sys::recv_vectored(socket.as_fd(), bufs))
+            .receive_with(wanted, |socket| sys::recv_vectored(socket.as_fd(), bufs))
     }
 }
 
