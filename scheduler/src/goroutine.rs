@@ -164,10 +164,10 @@ pub fn park_timeout(timeout: Duration) {
 
 fn park_until(here: Current, deadline: Option<Instant>) {
     let g = here.block();
-    if g.park_token.consume() {
+    let id = g.id();
+    if g.park_token.consume(id) {
         return;
     }
-    let id = g.id();
     let wait = Wait::new();
     let token = &g.park_token;
     let number = wait.number();

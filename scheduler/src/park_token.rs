@@ -50,9 +50,9 @@ impl ParkToken {
 
     /// Goroutine only: takes the token if there is one.
     #[must_use]
-    pub(crate) fn consume(&self) -> bool {
+    pub(crate) fn consume(&self, id: u64) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        if word & STATE != NOTIFIED {
+        if word != (id << 2) | NOTIFIED {
             return false;
         }
         // Nobody but the goroutine leaves NOTIFIED. A read-modify-write, not a store: it reads the

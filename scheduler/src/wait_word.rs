@@ -123,24 +123,3 @@ impl WaitWord {
         word & PHASE_MASK == OPEN
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_claim_wins_and_stale_claims_lose() {
-        let word = WaitWord::new();
-        let first = word.next();
-        assert!(!word.claim(first, Outcome::Ready), "not open yet");
-        assert_eq!(word.open(), first);
-        assert!(word.is_open());
-        assert!(word.claim(first, Outcome::TimedOut));
-        assert!(!word.claim(first, Outcome::Ready));
-        assert_eq!(word.outcome(), Outcome::TimedOut);
-        let second = word.open();
-        assert!(!word.claim(first, Outcome::Ready), "number is spent");
-        assert!(word.claim(second, Outcome::Cancelled));
-        assert_eq!(word.outcome(), Outcome::Cancelled);
-    }
-}

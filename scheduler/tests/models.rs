@@ -1,0 +1,54 @@
+//! Models of the scheduler's protocols, explored by loom: every interleaving, and every value that
+//! a weak memory model allows a load to return.
+//!
+//! The protocol files are included as they are; their `crate::sync` is the module below, which
+//! means loom's types. So plain `cargo test` explores what ships, and no dependency has to be built
+//! with a `cfg`.
+//!
+//! **The models can fail.** `every_fence_is_needed` takes the fences out one at a time, at run
+//! time, and demands that some model then fails. The other planted faults are listed in
+//! `docs/HACKING.md`.
+
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+#[path = "../src/completion.rs"]
+mod completion;
+#[path = "../src/idle.rs"]
+mod idle;
+#[path = "../src/park_token.rs"]
+mod park_token;
+#[path = "../src/run_next.rs"]
+mod run_next;
+#[path = "../src/wait_word.rs"]
+mod wait_word;
+
+/// What `crate::sync` means in the included files: loom, with fences that can be taken out.
+mod sync {
+    pub use loom::cell::UnsafeCell;
+    pub use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+    use std::cell::Cell;
+    use std::panic::Location;
+
+    thread_local! {
+        /// The source line of the fence that is taken out. Loom runs a model on one OS thread.
+        pub static WITHOUT: Cell<Option<u32>> = const { Cell::new(None) };
+        /// Whether that fence was come by.
+        pub static MISSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    #[track_caller]
+    pub fn fence(ordering: Ordering) {
+        let line = Location::caller().line();
+        if WITHOUT.get() == Some(line) {
+            MISSED.set(true);
+        } else {
+            loom::sync::atomic::fence(ordering);
+        }
+    }
+}
+
+#[path = "models/idle_models.rs"]
+mod idle_models;
+#[path = "models/wait_models.rs"]
+mod wait_models;
