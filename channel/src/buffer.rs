@@ -372,20 +372,11 @@ impl<T> Leftovers<T> {
 }
 
 impl<T> Drop for Leftovers<T> {
+    /// Drops the values. If a destructor panics, those after it are leaked, as in crossbeam-channel;
+    /// the memory of the buffer is freed all the same.
     fn drop(&mut self) {
-        /// Goes on with the rest when a value panics in its destructor; a second panic aborts, as
-        /// it does in a `Vec`.
-        struct Rest<'a, T>(&'a mut Leftovers<T>);
-        impl<T> Drop for Rest<'_, T> {
-            fn drop(&mut self) {
-                while let Some(value) = self.0.pop() {
-                    drop(value);
-                }
-            }
-        }
         if std::mem::needs_drop::<T>() {
-            let rest = Rest(self);
-            while let Some(value) = rest.0.pop() {
+            while let Some(value) = self.pop() {
                 drop(value);
             }
         }

@@ -20,7 +20,7 @@
 //! drop(done);
 //!
 //! let mut sum = 0;
-//! for n in 0..10 {
+//! for n in 0..10_u64 {
 //!     // Hand out a job or take a result, whatever can be done first.
 //!     select! {
 //!         send(jobs, n) -> sent => sent.unwrap(),
@@ -39,7 +39,7 @@
 //!
 //! - Three kinds: [`bounded`] with a buffer, `bounded(0)` without one (a *rendezvous*: the sender
 //!   waits until a receiver has the value), and [`unbounded`]. Besides, receivers that the clock
-//!   fills ([`after`], [`at`], [`tick`]) and one that stays empty ([`never`]).
+//!   fills ([`after`], [`at`], [`tick`]) and one that stays empty ([`never()`]).
 //! - *Hand-off*: a value for which somebody waits goes straight into the waiter's frame. Waiters
 //!   are served first come, first served; a select chooses among ready cases at random.
 //! - Waiting allocates nothing: who waits stands in line with a node on its own stack.
@@ -49,9 +49,9 @@
 //!
 //! # How it is built
 //!
-//! From the bottom: [`lock`] (a word), [`wait_queue`] (tasks in line), [`buffer`] (values in
-//! blocks), [`chan`] (the three under one lock: send, receive, close, and the two-step send of
-//! a select), [`select`](mod@select) (one ticket in many lines), and the handles on top. The
+//! From the bottom: `lock` (a word), `wait_queue` (tasks in line), `buffer` (values in blocks),
+//! `chan` (the three under one lock: send, receive, close, and the two-step send of a select),
+//! `select` (one ticket in many lines), and the handles on top. The
 //! protocol files name only `crate::sync` and `crate::task` for what synchronises, so that
 //! `tests/models.rs` can run the very same files under loom.
 

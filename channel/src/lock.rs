@@ -14,7 +14,7 @@
 //! A futex or a parking lot for the contended case: then the release has to be a read-modify-write,
 //! which tells it of sleepers, and every buffered send and receive pays for that (6 ns of some
 //! 15 on the machine this was written on). Here the losers spin, then yield, then sleep in short
-//! steps; see [`pause`](crate::sync::pause). std's and parking_lot's locks also keep thread-locals
+//! steps; see [`pause`]. std's and parking_lot's locks also keep thread-locals
 //! in their slow paths or poison through them (H1, H5).
 
 use crate::sync::{AtomicU32, Ordering, pause};

@@ -270,7 +270,7 @@ impl<T> Receiver<T> {
     /// [`after`]: crate::after
     /// [`at`]: crate::at
     /// [`tick`]: crate::tick
-    /// [`never`]: crate::never
+    /// [`never`]: crate::never()
     ///
     /// # Examples
     ///
@@ -373,7 +373,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Whether both receive from the same channel. All channels made by [`never`](crate::never) are
+    /// Whether both receive from the same channel. All channels made by [`never`](crate::never()) are
     /// the same.
     ///
     /// # Examples
@@ -415,9 +415,7 @@ impl<T> Receiver<T> {
 /// ```
 pub fn after(duration: Duration) -> Receiver<Instant> {
     // Beyond the end of time is never.
-    Instant::now()
-        .checked_add(duration)
-        .map_or_else(never, at)
+    Instant::now().checked_add(duration).map_or_else(never, at)
 }
 
 /// A channel that delivers one instant at the time `when`, as [`after`] does.

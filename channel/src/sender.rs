@@ -101,13 +101,11 @@ impl<T> Sender<T> {
     /// ```
     /// use marmot_channel::{bounded, SendError};
     ///
-    /// let (tx, rx) = bounded(1);
+    /// let (tx, rx) = bounded(0);
+    /// let receiver = std::thread::spawn(move || rx.recv());
     /// assert_eq!(tx.send(1), Ok(()));
-    /// std::thread::spawn(move || {
-    ///     assert_eq!(rx.recv(), Ok(1));
-    ///     drop(rx);
-    /// });
-    /// assert_eq!(tx.send(2).and(tx.send(3)), Err(SendError(3)).or(Err(SendError(2))));
+    /// assert_eq!(receiver.join().unwrap(), Ok(1));
+    /// assert_eq!(tx.send(2), Err(SendError(2)));
     /// ```
     #[inline]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {

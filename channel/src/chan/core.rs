@@ -21,7 +21,7 @@ use std::fmt;
 
 use crate::lock::Lock;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
-use crate::wait_queue::{Claimed, Verdict, WaitQueue, WakeList, Waiter};
+use crate::wait_queue::{Claimed, Verdict, WaitQueue, Waiter, WakeList};
 
 /// The channel is closed, or one side has no handle left.
 pub(crate) const CLOSED: u32 = 1;

@@ -100,14 +100,22 @@ impl<T> Chan<T> {
             }
             Pledge::Receiver(receiver) => {
                 // SAFETY: the receiver is claimed, the room in its frame ours to fill.
-                unsafe { receiver.slot().cast::<T>().copy_from_nonoverlapping(value, 1) };
+                unsafe {
+                    receiver
+                        .slot()
+                        .cast::<T>()
+                        .copy_from_nonoverlapping(value, 1)
+                };
                 receiver.ready(Verdict::Done);
                 true
             }
             Pledge::Packet(packet) => {
                 // SAFETY: the pledge is the right to fill it (2).
                 unsafe {
-                    (*packet).slot.cast::<T>().copy_from_nonoverlapping(value, 1);
+                    (*packet)
+                        .slot
+                        .cast::<T>()
+                        .copy_from_nonoverlapping(value, 1);
                     self.finish(packet, State::Full);
                 }
                 true

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::buffer::Block;
 use crate::task::{Outcome, Reason, Wait, Why};
-use crate::wait_queue::{Offer, Verdict, WakeList, Waiter};
+use crate::wait_queue::{Offer, Verdict, Waiter, WakeList};
 
 use super::core::{CLOSED, SEND_OBSERVED, SEND_WAITS};
 use super::{Chan, Guard, Limit, Patience, Side};

@@ -2,7 +2,7 @@
 
 use crate::buffer::Block;
 use crate::task::{Outcome, Reason, Wait, Why};
-use crate::wait_queue::{Offer, Verdict, WakeList, Waiter};
+use crate::wait_queue::{Offer, Verdict, Waiter, WakeList};
 
 use super::core::{CLOSED, RECV_OBSERVED, RECV_WAITS};
 use super::{Chan, Guard, Limit, Patience, Side};
@@ -102,7 +102,12 @@ impl<T> Chan<T> {
                     drop(guard);
                     // SAFETY: the receiver is claimed, so the room in its frame is ours to fill; all
                     // receivers in line offer room for one value.
-                    unsafe { receiver.slot().cast::<T>().copy_from_nonoverlapping(value, 1) };
+                    unsafe {
+                        receiver
+                            .slot()
+                            .cast::<T>()
+                            .copy_from_nonoverlapping(value, 1)
+                    };
                     receiver.ready(Verdict::Done);
                     return Ok(());
                 }

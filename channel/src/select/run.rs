@@ -58,7 +58,7 @@ pub(super) fn select(
         let Limit::At(deadline) = patience.limit() else {
             return None;
         };
-        match wait(cases, deadline, Some(token)) {
+        match wait(cases, deadline, biased, Some(token)) {
             End::Chosen(chosen) => return Some(chosen),
             End::Cancelled if deadline.is_some() => return None,
             // A cancellation of a select without a deadline has no way to be told yet; here the
@@ -69,11 +69,7 @@ pub(super) fn select(
 }
 
 /// Finds a case that is ready, without doing anything about it.
-pub(super) fn ready(
-    cases: &mut [Case<'_>],
-    mut patience: Patience,
-    biased: bool,
-) -> Option<usize> {
+pub(super) fn ready(cases: &mut [Case<'_>], mut patience: Patience, biased: bool) -> Option<usize> {
     if cases.is_empty() {
         wait_out(patience);
         return None;
@@ -85,7 +81,7 @@ pub(super) fn ready(
         let Limit::At(deadline) = patience.limit() else {
             return None;
         };
-        match wait(cases, deadline, None) {
+        match wait(cases, deadline, biased, None) {
             End::Cancelled if deadline.is_some() => return None,
             _ => {}
         }
@@ -135,7 +131,12 @@ enum End {
 
 /// Stands in all lines until something happens: with a token as a partner, without as an observer.
 #[inline(never)]
-fn wait(cases: &mut [Case<'_>], deadline: Option<Instant>, mut token: Option<&mut Token>) -> End {
+fn wait(
+    cases: &mut [Case<'_>],
+    deadline: Option<Instant>,
+    biased: bool,
+    mut token: Option<&mut Token>,
+) -> End {
     // What may allocate or panic comes before the locks.
     let slot = match &mut token {
         Some(token) => {
@@ -147,6 +148,12 @@ fn wait(cases: &mut [Case<'_>], deadline: Option<Instant>, mut token: Option<&mu
     let wait = Wait::new();
     let ticket = wait.ticket();
     let locks = put_in_order(cases);
+    // Cases on one channel stand in one line, where the first is served first.
+    let first = if biased || locks == cases.len() {
+        0
+    } else {
+        below(u32::try_from(cases.len()).unwrap_or(u32::MAX)) as usize
+    };
     for n in 0..locks {
         if let Some(core) = cases[cases[n].turn].core {
             core.lock.lock();
@@ -165,7 +172,7 @@ fn wait(cases: &mut [Case<'_>], deadline: Option<Instant>, mut token: Option<&mu
         return End::Again;
     }
     let mut until = deadline;
-    for position in 0..len {
+    for position in (first..len).chain(0..first) {
         // SAFETY: in bounds; nobody else writes these fields.
         let (case, node) = unsafe { parts(cases, position) };
         let Some(core) = case.core else {
@@ -259,7 +266,9 @@ fn room(cases: &[Case<'_>]) -> Layout {
 fn put_in_order(cases: &mut [Case<'_>]) -> usize {
     const FEW: usize = 16;
     let address = |cases: &[Case<'_>], position: usize| {
-        cases[position].core.map_or(0, |core| std::ptr::from_ref(core).addr())
+        cases[position]
+            .core
+            .map_or(0, |core| std::ptr::from_ref(core).addr())
     };
     let len = cases.len();
     if len <= FEW {

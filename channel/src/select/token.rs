@@ -21,7 +21,10 @@ pub(crate) struct Landing {
 const INLINE: usize = 32;
 
 #[repr(align(16))]
-struct Inline([MaybeUninit<u8>; INLINE]);
+struct Inline(
+    // Only reached by address.
+    #[allow(dead_code)] [MaybeUninit<u8>; INLINE],
+);
 
 impl Landing {
     fn new() -> Self {
@@ -50,13 +53,8 @@ impl Landing {
             None => layout,
         };
         self.free();
-        // SAFETY: it did not fit into the inline room, so its size or its alignment is large; a
-        // size of zero is made one alignment's worth.
-        let layout = if layout.size() == 0 {
-            Layout::from_size_align(layout.align(), layout.align()).unwrap_or(layout)
-        } else {
-            layout
-        };
+        // Never of size zero, which an alignment alone may have brought here.
+        let layout = union(layout, Layout::new::<u8>());
         // SAFETY: the size is not zero.
         let memory = unsafe { alloc::alloc(layout) };
         let Some(memory) = NonNull::new(memory) else {

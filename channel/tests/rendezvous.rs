@@ -1,0 +1,150 @@
+//! Channels without a buffer: a send and a receive meet, or neither is done.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{SHORT, everywhere};
+use marmot_channel::{Select, TryRecvError, TrySendError, bounded, select};
+
+#[test]
+fn nothing_is_sent_unless_somebody_receives() {
+    everywhere(|tasks| {
+        let (tx, rx) = bounded(0);
+        assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        assert!(tx.is_full() && tx.is_empty() && tx.len() == 0);
+        let sent = Arc::new(AtomicBool::new(false));
+        let sender = tasks.spawn({
+            let sent = sent.clone();
+            move || {
+                tx.send(7).unwrap();
+                sent.store(true, Ordering::SeqCst);
+            }
+        });
+        assert!(!sent.load(Ordering::SeqCst));
+        assert_eq!(rx.recv(), Ok(7));
+        sender.join();
+        assert!(sent.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn ping_pong() {
+    everywhere(|tasks| {
+        let (ping, pings) = bounded(0);
+        let (pong, pongs) = bounded(0);
+        let partner = tasks.spawn(move || {
+            for n in pings {
+                pong.send(n + 1).unwrap();
+            }
+        });
+        for n in 0..2000 {
+            ping.send(n).unwrap();
+            assert_eq!(pongs.recv(), Ok(n + 1));
+        }
+        drop(ping);
+        partner.join();
+    });
+}
+
+/// The message of a select is made only when a receiver has come; the receiver waits for it.
+#[test]
+fn a_receiver_waits_for_a_promised_message() {
+    everywhere(|tasks| {
+        let (tx, rx) = bounded::<String>(0);
+        let (go, gone) = bounded::<()>(0);
+        let receiver = tasks.spawn(move || rx.recv());
+        select! {
+            send(tx, {
+                // Another task runs while the receiver is committed to us.
+                let helper = tasks.spawn(move || gone.recv());
+                go.send(()).unwrap();
+                helper.join().unwrap();
+                "made late".to_string()
+            }) -> sent => sent.unwrap(),
+        }
+        assert_eq!(receiver.join().unwrap(), "made late");
+    });
+}
+
+/// Two selects that each offer to send and to receive: whichever way they meet, both know it.
+#[test]
+fn selects_meet_selects() {
+    everywhere(|tasks| {
+        let (tx, rx) = bounded::<u64>(0);
+        let (other_tx, other_rx) = bounded::<u64>(0);
+        let partner = tasks.spawn(move || {
+            let mut sum = 0;
+            for n in 0..500 {
+                let mut sel = Select::new();
+                sel.send(&tx);
+                sel.recv(&other_rx);
+                let oper = sel.select();
+                match oper.index() {
+                    0 => oper.send(&tx, n).unwrap(),
+                    _ => assert_eq!(oper.recv(&other_rx), Ok(n)),
+                }
+                sum += n;
+            }
+            sum
+        });
+        let mut sum = 0;
+        for n in 0..500 {
+            select! {
+                recv(rx) -> got => assert_eq!(got, Ok(n)),
+                send(other_tx, n) -> sent => assert_eq!(sent, Ok(())),
+            }
+            sum += n;
+        }
+        assert_eq!(partner.join(), sum);
+    });
+}
+
+/// A promise whose message panics is taken back, and the receiver waits on.
+#[test]
+fn a_broken_promise_harms_nobody() {
+    everywhere(|tasks| {
+        let (tx, rx) = bounded::<u32>(0);
+        let receiver = tasks.spawn(move || rx.recv());
+        for n in 0..3 {
+            let tx = tx.clone();
+            let broken = tasks.spawn(move || {
+                select! {
+                    send(tx, panic!("planted, {n}")) -> _ => unreachable!(),
+                }
+            });
+            assert!(broken.result().is_err());
+        }
+        tx.send(5).unwrap();
+        assert_eq!(receiver.join(), Ok(5));
+        let (tx, rx) = bounded::<u32>(1);
+        let broken = tasks.spawn({
+            let tx = tx.clone();
+            move || {
+                select! {
+                    send(tx, panic!("planted")) -> _ => unreachable!(),
+                }
+            }
+        });
+        assert!(broken.result().is_err());
+        assert!(!tx.is_full(), "the place is free again");
+        tx.send(6).unwrap();
+        assert_eq!(rx.recv(), Ok(6));
+    });
+}
+
+#[test]
+fn a_timed_out_waiter_is_not_served() {
+    everywhere(|tasks| {
+        let (tx, rx) = bounded::<u32>(0);
+        assert!(rx.recv_timeout(SHORT).is_err());
+        assert!(tx.send_timeout(1, SHORT).is_err());
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+        let receiver = tasks.spawn(move || rx.recv());
+        tx.send(3).unwrap();
+        assert_eq!(receiver.join(), Ok(3));
+    });
+}
