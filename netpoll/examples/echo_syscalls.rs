@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --release -p marmot-netpoll --example echo_syscalls
-//! strace -c -f target/release/examples/echo_syscalls 64 2000
+//! strace -c -f -b execve target/release/examples/echo_syscalls 64 2000
 //! ```
 //!
 //! The arguments are the number of connections and of requests on each. Prints requests per second.

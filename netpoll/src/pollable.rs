@@ -58,6 +58,9 @@ pub struct Pollable<T: AsFd> {
     /// Whether the user wants `WouldBlock` instead of waiting. Relaxed: as racy as the flag that it
     /// stands for.
     nonblocking: AtomicBool,
+    /// Whether a duplicate has left, and with it the say over `O_NONBLOCK`, which belongs to the
+    /// open file and not to the descriptor. Set before it leaves; never cleared.
+    has_left: AtomicBool,
     io: T,
 }
 
@@ -79,6 +82,7 @@ impl<T: AsFd> Pollable<T> {
             read: Limits::new(),
             write: Limits::new(),
             nonblocking: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             io,
         }
     }
@@ -145,6 +149,16 @@ impl<T: AsFd> Pollable<T> {
     /// Makes later operations give `WouldBlock` instead of waiting, or wait again.
     pub fn set_nonblocking(&self, nonblocking: bool) {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// A duplicate is about to leave: the descriptor may be made a blocking one at any time.
+    pub(crate) fn set_left(&self) {
+        self.has_left.store(true, Ordering::Release);
+    }
+
+    /// Whether the operations cannot rely on `O_NONBLOCK`.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
     }
 
     /// Moves the read deadline. Operations that wait now go by the new one: a deadline in the past

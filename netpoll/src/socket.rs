@@ -1,7 +1,6 @@
 //! What all sockets share: coming from a plain descriptor, and leaving as one.
 
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use socket2::Socket;
@@ -29,7 +28,7 @@ pub(crate) fn adopt(socket: Socket) -> Shared {
     let nonblocking = socket.nonblocking().unwrap_or(false);
     let read = socket.read_timeout().unwrap_or(None);
     let write = socket.write_timeout().unwrap_or(None);
-    let _ = sys::set_nonblocking(std::os::fd::AsFd::as_fd(&socket), true);
+    let _ = sys::set_nonblocking(socket.as_fd(), true);
     let shared = adopt_nonblocking(socket);
     shared.set_nonblocking(nonblocking);
     // The kernel has no timeout of zero.
@@ -50,19 +49,18 @@ pub(crate) fn release(shared: Shared) -> OwnedFd {
     let (read, write) = (shared.read_timeout(), shared.write_timeout());
     let socket = match Arc::try_unwrap(shared) {
         Ok(alone) => alone.into_inner(),
-        Err(shared) => duplicate(shared.get()).unwrap_or_else(|error| {
-            panic!("a socket with clones cannot be turned into a descriptor of its own: {error}")
-        }),
+        Err(shared) => {
+            shared.set_left();
+            shared.get().try_clone().unwrap_or_else(|error| {
+                panic!("no descriptor is left for a socket that leaves its clones: {error}")
+            })
+        }
     };
     // These fail only for what is no socket.
     let _ = socket.set_read_timeout(read);
     let _ = socket.set_write_timeout(write);
     let _ = socket.set_nonblocking(nonblocking);
     socket.into()
-}
-
-fn duplicate(socket: &Socket) -> io::Result<Socket> {
-    socket.try_clone()
 }
 
 /// `Debug` as std prints its sockets.

@@ -107,6 +107,22 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Socket, SocketAddr)> {
     Ok((Socket::from(accepted), address))
 }
 
+/// The same from a listener that may have become a blocking one: asks first whether there is a
+/// connection. Should another task take it in between, this blocks the thread until the next one.
+#[cold]
+pub(crate) fn accept_if_ready(fd: BorrowedFd<'_>) -> io::Result<(Socket, SocketAddr)> {
+    let mut fds = [libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    poll(&mut fds, Some(Duration::ZERO))?;
+    match fds[0].revents {
+        0 => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+        _ => accept(fd),
+    }
+}
+
 /// Takes possession of a descriptor that the kernel has just made.
 fn own(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {

@@ -229,6 +229,24 @@ fn a_clone_stays_usable_when_the_other_leaves() {
 }
 
 #[test]
+fn a_clone_of_a_listener_that_has_left_still_parks() {
+    within_a_minute(|| {
+        everywhere(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap();
+            let clone = listener.try_clone().unwrap();
+            let left = std::net::TcpListener::from(listener);
+            assert!(!is_nonblocking(&left));
+            // Were it to block its thread, with one processor nobody would connect.
+            let accepting = spawn(move || clone.accept().unwrap().1);
+            marmot_scheduler::goroutine::yield_now();
+            let client = TcpStream::connect(addr).unwrap();
+            assert_eq!(accepting.join(), client.local_addr().unwrap());
+        });
+    });
+}
+
+#[test]
 fn std_types_come_in() {
     everywhere(|| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

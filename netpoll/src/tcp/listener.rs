@@ -102,7 +102,11 @@ impl TcpListener {
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.0.read_with(|socket| sys::accept(socket.as_fd())) {
+            let accepted = self.0.read_with(|socket| match self.0.has_left() {
+                false => sys::accept(socket.as_fd()),
+                true => sys::accept_if_ready(socket.as_fd()),
+            });
+            match accepted {
                 Ok((socket, addr)) => {
                     let stream = TcpStream::new(socket::adopt_nonblocking(socket));
                     return Ok((stream, addr));
