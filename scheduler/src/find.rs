@@ -91,10 +91,11 @@ impl M {
             if progress && let Some(r) = p.pop() {
                 return Some(self.found(r));
             }
-            if sched.processors.len() > 1 && (self.is_searching() || self.start_searching()) {
-                if let Some(r) = self.steal(now) {
-                    return Some(self.found(r));
-                }
+            if sched.processors.len() > 1
+                && (self.is_searching() || self.start_searching())
+                && let Some(r) = self.steal(now)
+            {
+                return Some(self.found(r));
             }
             if !sched.global_is_empty() {
                 continue;

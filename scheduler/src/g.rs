@@ -106,10 +106,6 @@ impl G {
         }
     }
 
-    pub(crate) fn class(&self) -> StackClass {
-        self.class
-    }
-
     pub(crate) fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }
@@ -202,13 +198,10 @@ impl Runnable {
         let g = unsafe { ptr.as_ref() };
         loop {
             g.machine.set(m);
-            // SAFETY: the owner may touch `body`, which a spawn has initialised; the reference
-            // ends before anybody else can own the goroutine, because `resume` has written the
-            // saved stack pointer back by the time it returns.
-            let result = {
-                let body = unsafe { (*g.body.get()).assume_init_mut() };
-                body.resume(())
-            };
+            // SAFETY: the owner may touch `body`, which a spawn has initialised. The reference ends
+            // with `resume`, before anybody else can own the goroutine.
+            let body = unsafe { (*g.body.get()).assume_init_mut() };
+            let result = body.resume(());
             match result {
                 // SAFETY: it has just ended here.
                 CoroutineResult::Return(()) => return Some(unsafe { retire(ptr) }),

@@ -44,6 +44,15 @@
 //! - L2 fence
 //! - L3 read the count word: if a processor is idle, reserve it and begin again
 //!
+//! *Sysmon lies down* (nothing has happened for long):
+//! - Y1 say that it sleeps
+//! - Y2 fence
+//! - Y3 read the count word: if not all processors are idle, stay up
+//!
+//! *Wake sysmon* (a processor was reserved, so not all are idle any more):
+//! - W1 fence
+//! - W2 if sysmon says that it sleeps, wake it
+//!
 //! # Invariants
 //!
 //! 1. A processor is counted idle only while it is on the list and unreserved: R1 before R2. So
@@ -52,7 +61,7 @@
 //!    F1.
 //! 3. At most one machine owns the poll word.
 
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 const SEARCHING: u64 = 1;
 const IDLE: u64 = 1 << 32;
@@ -85,6 +94,8 @@ pub(crate) struct Idle {
     /// `NOBODY`, or the deadline in nanoseconds until which its owner waits; `FOREVER` while that
     /// is not known yet.
     poll: AtomicU64,
+    /// 1 while sysmon sleeps, or is about to.
+    sysmon_sleeps: AtomicU32,
 }
 
 /// Poll word: no machine waits in the event source.
@@ -98,6 +109,7 @@ impl Idle {
         Idle {
             counts: AtomicU64::new(u64::from(idle) * IDLE),
             poll: AtomicU64::new(NOBODY),
+            sysmon_sleeps: AtomicU32::new(0),
         }
     }
 
@@ -246,5 +258,35 @@ impl Idle {
         // T3.
         let until = self.poll.load(Ordering::Relaxed);
         until != NOBODY && deadline < until
+    }
+
+    /// Y1 to Y3: whether sysmon may sleep until it is woken.
+    #[must_use]
+    pub(crate) fn sysmon_lies_down(&self, max_procs: u32) -> bool {
+        // Y1.
+        self.sysmon_sleeps.store(1, Ordering::Relaxed);
+        // Y2: partner W1.
+        fence(Ordering::SeqCst);
+        // Y3.
+        let may = self.counts().idle() == max_procs;
+        if !may {
+            self.sysmon_gets_up();
+        }
+        may
+    }
+
+    /// Sysmon is up again.
+    pub(crate) fn sysmon_gets_up(&self) {
+        self.sysmon_sleeps.store(0, Ordering::Relaxed);
+    }
+
+    /// W1 and W2, after a reservation: whether the caller has to wake sysmon. It tells one caller.
+    #[must_use]
+    pub(crate) fn must_wake_sysmon(&self) -> bool {
+        // W1: partner Y2.
+        fence(Ordering::SeqCst);
+        // W2.
+        self.sysmon_sleeps.load(Ordering::Relaxed) == 1
+            && self.sysmon_sleeps.swap(0, Ordering::Relaxed) == 1
     }
 }

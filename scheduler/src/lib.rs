@@ -1,4 +1,153 @@
-//! stub
+//! Marmot's scheduler: goroutines, machines and processors.
+//!
+//! A **goroutine** (G) is a closure with a stack of its own. A **machine** (M) is an OS thread. A
+//! **processor** (P) is the right to run goroutines, with a queue of them; there are `max_procs`.
+//! A machine must have a processor to run a goroutine. This crate maps the first onto the second
+//! by way of the third. It knows neither channels nor sockets: they are built on [`wait`] and
+//! [`event`] by the crates beside it, and most programs use all of it through the `marmot` crate.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use marmot_scheduler::event::NoEvents;
+//! use marmot_scheduler::{Config, Scheduler, go};
+//!
+//! let config = Config::from_env()?;
+//! // SAFETY: no goroutine of this program uses a thread-local.
+//! let scheduler = unsafe { Scheduler::start_migrating(config, Arc::new(NoEvents::new())) }?;
+//! let sum = scheduler.handle().run(|| {
+//!     let handles: Vec<_> = (1..=10_u64).map(|n| go(move || n * n)).collect();
+//!     handles.into_iter().map(|h| h.join().unwrap()).sum::<u64>()
+//! });
+//! assert_eq!(sum, 385);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # How it works
+//!
+//! Each processor has a queue of runnable goroutines, a slot for the one to run next, a heap of
+//! timers and a cache of free stacks. Its machine takes from the slot, then from the queue, then
+//! from the global queue (where everything goes that is readied from outside), then from what the
+//! event source reports, then from other processors (`find.rs`). If there is nothing anywhere, the
+//! machine gives the processor up and sleeps; the first one to do so sleeps in the event source,
+//! until the earliest timer.
+//!
+//! A goroutine runs until it parks, yields or ends. To park, it switches to the machine's stack,
+//! and only there is its wait opened and made known (`wait.rs`, `g.rs`). So nobody can ready a
+//! goroutine that has not left its stack, and readying one takes a single compare-and-swap on its
+//! wait word: the *claim*, which also settles the race between the value, the deadline and the
+//! cancellation of one wait. Because the wait word lives in memory that is never unmapped, a claim
+//! may come at any time, even ages late; it fails, and that is all.
+//!
+//! A goroutine made runnable by another goes into the `runnext` slot of that one's processor. The
+//! pair then hands over on one core with two switches, and no other machine is disturbed. Waking is
+//! lazy: only when the slot was taken, so that somebody has to wait in the queue, is another
+//! machine woken, and only one at a time. It searches; if it finds something and was the last one
+//! searching, it looks whether there is more and wakes the next.
+//!
+//! The current goroutine is found from the stack pointer: stacks lie in aligned slots, and the
+//! control block sits at the top of its own slot (`arena.rs`). No thread-local is read on any path
+//! that can park. The compiler may keep a thread-local's address in a register over a call; over a
+//! call that comes back on another thread, that would be the wrong one (hazard H1).
+//!
+//! # Why no wake-up is lost
+//!
+//! The danger is always the same: two parties each do one thing and then look whether the other
+//! has done its own; if both look too early, both go away. The remedy is always the same as well:
+//! between the doing and the looking, both have a sequentially consistent fence. Of two such
+//! fences one comes first in their single total order; what was done before the first is seen by
+//! what looks after the second. So at least one of the two sees the other. That is the whole
+//! argument; it needs two words, one written by each side, and it is made four times.
+//!
+//! *Submit* makes a goroutine runnable, and may need another machine:
+//!
+//! 1. (S1) push it on a queue that others can see
+//! 2. (S2) fence
+//! 3. (S3) read the count word: if somebody searches, or no processor is idle, done
+//! 4. (S4) in one step, reserve an idle processor and count one searcher more; then take the
+//!    processor and a sleeping machine off their lists, and wake it
+//!
+//! *Sleep* is for a machine that has found nothing:
+//!
+//! 1. (R1) put the processor and itself on the lists
+//! 2. (R2) in one step, count the processor idle and itself no longer searching
+//! 3. (R3) fence
+//! 4. (R4) take the poll word, if it is free
+//! 5. (R5) fence
+//! 6. (R6) look at all queues and all timers once more; if there is something, reserve a processor
+//!    and go on
+//! 7. (R7) sleep: in the event source if it has the poll word, else on a futex
+//!
+//! **Work against sleep** (S2 and R3; the words are the queue and the count word). Suppose a
+//! goroutine was pushed and nobody comes for it. Its submitter left at S3. If it read that no
+//! processor is idle, then every processor was busy, or about to be given up by a machine whose R2
+//! the submitter did not see; then R3 comes after S2, and R6 sees the push. A busy processor comes
+//! by the queues before it is given up, and R6 follows that. If it read that somebody searches,
+//! that searcher either goes to sleep, with R2 after the read, and again R6 sees the push; or it
+//! finds work, which is the next case.
+//!
+//! **Work against a searcher that finds other work** (S2 and F2). A searcher that stops counts
+//! itself out (F1), and if it was the last, fences (F2), looks at the queues (F3), and if there is
+//! more goes on at S3 on behalf of whoever relied on it. If it was not the last, the others are
+//! still searching, and the same is true of the last of them. That S4 is one step matters: between
+//! a reservation and the count, a second submitter would wake a second machine in vain. That R2 is
+//! one step matters more: a machine that first counted its processor idle and then itself out
+//! would, in between, keep submitters from waking anybody.
+//!
+//! **Timers against the poll** (T2 and R5; the words are the earliest deadline and the poll word).
+//! The machine in the event source sleeps until the earliest deadline it saw in R6, after R5. A
+//! goroutine that adds an earlier one publishes it (T1), fences (T2), and reads the poll word (T3):
+//! if somebody sleeps beyond the new deadline, it interrupts the event source. Either T3 sees the
+//! poll word taken, or R6 sees the deadline.
+//!
+//! **Events against a machine without a processor** (L2 and R3). The machine in the event source
+//! may come back when others have taken all processors. It frees the poll word (L1), fences (L2)
+//! and reads the count word (L3). If a processor is idle by then, its machine may have gone to
+//! sleep on a futex because the poll word was taken; so L3 reserves that processor, and looks for
+//! work with it. Either L3 sees the idle processor, or the other's R4 finds the poll word free.
+//!
+//! `idle.rs` holds these steps, nothing else, and `tests/models.rs` explores them under a weak
+//! memory model. Each of the fences is taken out there, one at a time, on every test run, and a
+//! model has to fail; `docs/HACKING.md` lists the swaps and other faults that were planted.
+//!
+//! What is *not* on a queue that others can see is `runnext`. A goroutine there is run by its own
+//! processor as soon as the current one parks, so a sleeping machine does not count it as work. If
+//! the current one computes for long, sysmon notices, and wakes a machine that takes it (`sysmon.rs`).
+//!
+//! # Rejected
+//!
+//! - **A thread-local for the current goroutine**, as all other runtimes have: unsound here (H1),
+//!   and no faster than a shift, a load and a mask.
+//! - **Waking a machine for each goroutine made runnable**, as Go does: two goroutines that hand
+//!   over to each other would be torn apart again and again by the machine that was woken for them.
+//! - **A slot that thieves never touch**, as in tokio: a goroutine behind a long computation waits
+//!   for its end. Ours is taken, but only from a processor that stands still.
+//! - **A lock around the idle state**: simple, and the first thing that 64 cores would queue for.
+//!   The lock that is left guards the lists, and is taken only by those who really sleep or wake.
+//! - **A membarrier in place of S2**, paid by the sleepers: a hundred nanoseconds less on one core
+//!   is several microseconds of interrupts on the others, whenever anybody goes idle.
+//! - **The wait word on the waiter's stack**: every late timer and poller would have to be
+//!   cancelled and awaited before the frame can go.
+//! - **Unwinding a goroutine from outside**, to cancel it: its frames may be borrowed from (H7).
+//!
+//! # Map
+//!
+//! | file | holds |
+//! |------|-------|
+//! | `g.rs` | the control block, the switch, `Runnable` |
+//! | `arena.rs` | guarded stack slots, and the way from an address to its goroutine |
+//! | `wait.rs`, `wait_word.rs` | `Wait`, `Ticket`, `Parked`: all waiting |
+//! | `thread_waiter.rs` | the waiter that is an OS thread |
+//! | `machine.rs`, `find.rs` | the scheduling loop, and the order in which it looks for work |
+//! | `processor.rs`, `run_next.rs` | the processor, its queue and its slot |
+//! | `idle.rs`, `park_lot.rs` | the idle protocol, and the lists behind it |
+//! | `timers.rs`, `timer_heap.rs`, `clock.rs` | time |
+//! | `sysmon.rs` | the watchman |
+//! | `sched.rs` | one scheduler: its beginning, its end, the global queue |
+//! | `spawn.rs`, `scope.rs`, `completion.rs` | spawning and joining |
+//! | `goroutine.rs`, `handle.rs`, `config.rs` | what users see |
+//! | `event.rs` | the hook for the poller |
+//! | `overflow.rs`, `fatal.rs`, `sys.rs` | the ways to end, and the system calls |
+
 mod arena;
 mod clock;
 mod completion;
@@ -22,15 +171,20 @@ mod scope;
 mod spawn;
 mod sync;
 mod sys;
+mod sysmon;
 mod thread_waiter;
 mod timer_heap;
 mod timers;
 pub mod wait;
 mod wait_word;
 
-pub use arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE, force_mprotect_guards};
+#[doc(hidden)]
+pub use arena::force_mprotect_guards;
+pub use arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
 pub use config::{Config, DEFAULT_MAIN_STACK_SIZE, MAX_PROCS};
-pub use handle::{Handle, Scheduler, ShutDown, doc_runtime, go, max_procs, num_goroutines, scope};
+#[doc(hidden)]
+pub use handle::doc_runtime;
+pub use handle::{Handle, Scheduler, ShutDown, go, max_procs, num_goroutines, scope};
 pub use sched::with_event_source;
 pub use scope::{Scope, ScopedJoinHandle};
 pub use spawn::JoinHandle;

@@ -262,6 +262,7 @@ impl M {
                     sched.idle.reserve()
                 };
                 if reserved.is_some() {
+                    sched.note_busy();
                     match sched.lot.delist(&self.sleeper) {
                         Woken::Without => self.set_p(sched.lot.take_reserved()),
                         Woken::With(p) => {
@@ -317,7 +318,10 @@ impl M {
                 p
             }
             Woken::Without => match sched.idle.leave_poll_without_p() {
-                Some(_reserved) => sched.lot.take_reserved(),
+                Some(_reserved) => {
+                    sched.note_busy();
+                    sched.lot.take_reserved()
+                }
                 None => {
                     // All processors are busy: whoever gets to it first takes the events.
                     for parked in ready.drain() {

@@ -93,6 +93,7 @@ pub(crate) struct ParkLot {
 }
 
 #[derive(Debug)]
+#[expect(clippy::vec_box, reason = "a processor moves as a box, by one word")]
 struct Lists {
     /// Idle processors, last in first out.
     idle: Vec<Box<P>>,
@@ -111,6 +112,7 @@ pub(crate) enum Woken {
 }
 
 impl ParkLot {
+    #[expect(clippy::vec_box, reason = "as above")]
     pub(crate) fn new(idle: Vec<Box<P>>) -> Self {
         ParkLot {
             lists: Mutex::new(Lists {

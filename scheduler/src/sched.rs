@@ -18,6 +18,7 @@ use crate::overflow;
 use crate::park_lot::ParkLot;
 use crate::processor::{P, PShared};
 use crate::random;
+use crate::sysmon::Sysmon;
 use crate::timers::TimerKey;
 use crate::wait::WaitHeader;
 
@@ -44,6 +45,7 @@ pub(crate) struct Sched {
     pub(crate) last_poll: AtomicU64,
     stopping: AtomicBool,
     pub(crate) machines: Machines,
+    pub(crate) sysmon: Sysmon,
     /// Goroutines spawned from outside; those spawned on a processor are counted there.
     spawned_outside: AtomicU64,
     me: Weak<Sched>,
@@ -113,15 +115,19 @@ impl Sched {
             last_poll: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             machines: Machines::default(),
+            sysmon: Sysmon::default(),
             spawned_outside: AtomicU64::new(0),
             me: me.clone(),
         });
-        M::start(&sched, None).map_err(|(error, _)| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot start a thread to run goroutines: {error}"),
-            )
-        })?;
+        let explain = |error: io::Error| {
+            let message = format!("cannot start a thread to run goroutines: {error}");
+            io::Error::new(error.kind(), message)
+        };
+        M::start(&sched, None).map_err(|(error, _)| explain(error))?;
+        if let Err(error) = Sysmon::start(&sched) {
+            sched.stop();
+            return Err(explain(error));
+        }
         Ok(sched)
     }
 
@@ -168,6 +174,7 @@ impl Sched {
     #[cold]
     #[inline(never)]
     fn wake_machine(&self) {
+        self.note_busy();
         match self.lot.assign() {
             Ok(sleeper) => sleeper.signal(&*self.source),
             Err(p) => {
@@ -184,6 +191,22 @@ impl Sched {
                     self.idle.release(true);
                 }
             }
+        }
+    }
+
+    /// For sysmon: has a machine search, if one may. Whether it was woken.
+    pub(crate) fn wake_searcher(&self) -> bool {
+        let reserved = self.idle.submitted().is_some();
+        if reserved {
+            self.wake_machine();
+        }
+        reserved
+    }
+
+    /// W1 and W2, after a reservation.
+    pub(crate) fn note_busy(&self) {
+        if self.idle.must_wake_sysmon() {
+            self.sysmon.wake();
         }
     }
 
@@ -270,6 +293,7 @@ impl Sched {
         for sleeper in self.lot.drain_sleepers() {
             sleeper.signal(&*self.source);
         }
+        self.sysmon.wake();
         // From a goroutine of this scheduler one cannot wait for its own machine.
         let own = Current::get().is_some_and(|g| std::ptr::eq(g.sched(), &**self));
         self.machines
@@ -297,7 +321,7 @@ pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>) {
 }
 
 /// Calls `f` with the event source of the runtime that the current goroutine belongs to; `None` on
-/// a plain thread.
+/// a plain thread. `f` may park: a runtime and its event source outlive its goroutines.
 pub fn with_event_source<T>(f: impl FnOnce(&Arc<dyn EventSource>) -> T) -> Option<T> {
     Current::get().map(|g| f(&g.sched().source))
 }

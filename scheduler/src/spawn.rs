@@ -17,7 +17,7 @@ use crate::scope::ScopeData;
 use crate::wait::{Outcome, Publish, Reason, Ticket, Wait, Why};
 
 /// What a goroutine gives back: its value, or the payload of its panic.
-pub type Result<T> = std::thread::Result<T>;
+pub(crate) type Result<T> = std::thread::Result<T>;
 
 /// How a goroutine is to be spawned.
 #[derive(Debug)]

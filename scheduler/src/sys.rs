@@ -48,13 +48,6 @@ pub(crate) fn futex_wake(word: &AtomicU32, count: i32) {
     }
 }
 
-/// The size of a page in bytes.
-pub(crate) fn page_size() -> usize {
-    // SAFETY: no preconditions.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).expect("the page size is positive")
-}
-
 /// Reserves `len` bytes of lazily committed memory, at `hint` if that is free.
 pub(crate) fn reserve(hint: usize, len: usize) -> io::Result<NonNull<u8>> {
     // SAFETY: an anonymous mapping at a place of the kernel's choice (the hint binds nothing)

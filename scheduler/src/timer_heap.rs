@@ -58,10 +58,6 @@ impl<T> TimerHeap<T> {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
-    }
-
     /// The earliest deadline.
     pub(crate) fn earliest(&self) -> Option<u64> {
         self.heap.first().map(|node| node.deadline)
@@ -208,7 +204,7 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(heap.len(), model.len());
+            assert_eq!(heap.heap.len(), model.len());
         }
     }
 
@@ -222,6 +218,6 @@ mod tests {
         for key in keys {
             assert!(heap.remove(key).is_none());
         }
-        assert_eq!(heap.len(), fresh.len());
+        assert_eq!(heap.heap.len(), fresh.len());
     }
 }

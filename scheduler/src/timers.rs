@@ -101,9 +101,4 @@ impl Timers {
             self.next.store(next, Ordering::Relaxed);
         }
     }
-
-    /// How many are pending.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
 }

@@ -10,6 +10,8 @@
 //! `docs/HACKING.md`.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
+// Accesses to cells are what loom checks.
+#![allow(clippy::undocumented_unsafe_blocks)]
 
 #[path = "../src/completion.rs"]
 mod completion;

@@ -171,7 +171,19 @@ fn leave_poll_against_sleep() {
     );
 }
 
-const MODELS: [(&str, fn()); 7] = [
+/// A processor becomes busy while sysmon lies down because all were idle.
+fn busy_against_sysmon() {
+    let idle = Arc::new(Idle::new(1));
+    let busy = thread::spawn({
+        let idle = idle.clone();
+        move || idle.reserve().is_some() && idle.must_wake_sysmon()
+    });
+    let sleeps = idle.sysmon_lies_down(1);
+    let woken = busy.join().unwrap();
+    assert!(!sleeps || woken, "sysmon sleeps beside a busy processor");
+}
+
+const MODELS: [(&str, fn()); 8] = [
     ("submit against sleep", submit_against_sleep),
     ("submit against found work", submit_against_found_work),
     ("submit against two searchers", submit_against_two_searchers),
@@ -179,6 +191,7 @@ const MODELS: [(&str, fn()); 7] = [
     ("the reserved is listed", the_reserved_is_listed),
     ("timer against poll", timer_against_poll),
     ("leave poll against sleep", leave_poll_against_sleep),
+    ("busy against sysmon", busy_against_sysmon),
 ];
 
 /// Explores a model. Those with three threads are bounded to three preemptions, which is where the
@@ -209,7 +222,7 @@ fn every_fence_is_needed() {
         .filter(|(_, line)| line.contains("fence(Ordering::SeqCst)"))
         .map(|(number, _)| number)
         .collect();
-    assert_eq!(fences.len(), 6, "S2, F2, R3, R5, L2, T2");
+    assert_eq!(fences.len(), 8, "S2, F2, R3, R5, L2, T2, Y2, W1");
     for line in fences {
         let caught = MODELS.iter().find(|(_, model)| {
             WITHOUT.set(Some(line));
