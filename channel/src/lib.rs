@@ -59,6 +59,8 @@ mod buffer;
 mod chan;
 mod err;
 mod flavors;
+#[cfg(test)]
+mod flavors_tests;
 mod handles;
 mod iter;
 mod lock;

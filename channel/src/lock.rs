@@ -70,29 +70,3 @@ impl Lock {
         self.0.store(FREE, Ordering::Release);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    #[test]
-    fn excludes() {
-        let lock = Lock::new();
-        let counter = AtomicUsize::new(0);
-        std::thread::scope(|s| {
-            for _ in 0..4 {
-                s.spawn(|| {
-                    for _ in 0..10_000 {
-                        lock.lock();
-                        let n = counter.load(Ordering::Relaxed);
-                        counter.store(n + 1, Ordering::Relaxed);
-                        // SAFETY: locked above.
-                        unsafe { lock.unlock() };
-                    }
-                });
-            }
-        });
-        assert_eq!(counter.into_inner(), 40_000);
-    }
-}

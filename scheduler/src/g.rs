@@ -334,6 +334,11 @@ impl Current {
     }
 
     /// Goes to the tail of its processor's queue and lets the others run.
+    ///
+    /// Inlined into its caller, as `park` is: the processor predicts a return by the call it
+    /// remembers last, which after a switch is the machine's call of the goroutine. Each return
+    /// between the switch and the user's code is mispredicted, at 5 ns.
+    #[inline(always)]
     pub(crate) fn yield_now(self) {
         unsafe fn run(_: NonNull<Action>, m: &M, g: NonNull<G>) -> Next {
             // SAFETY: it has left its stack, and nobody else knows of it: we own it.
@@ -346,7 +351,7 @@ impl Current {
     }
 
     /// `Wait::park` for a goroutine.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park<F>(self, why: Why, deadline: Option<Instant>, publish: F) -> Outcome
     where
         F: FnOnce() -> Publish,

@@ -185,7 +185,7 @@ fn park_until(here: Current, deadline: Option<Instant>) {
 
 /// Lets the other goroutines of this processor run first. On a plain thread this is
 /// `std::thread::yield_now`.
-#[inline]
+#[inline(always)]
 pub fn yield_now() {
     match Current::get() {
         Some(here) => here.yield_now(),

@@ -285,7 +285,7 @@ impl Wait {
     /// deadline or by a cancellation, the task being on its way again on another thread: so it may
     /// touch the task's frame only if the task takes, before it leaves that frame, the very lock
     /// that `publish` releases. What `publish` captures by value is moved out of the frame first.
-    #[inline]
+    #[inline(always)]
     pub fn park<F>(self, why: Why, deadline: Option<Instant>, publish: F) -> Outcome
     where
         F: FnOnce() -> Publish,

@@ -26,14 +26,12 @@
 use std::alloc::Layout;
 use std::time::Instant;
 
-use marmot_scheduler::random;
-
 use super::case::{Case, Handle};
 use super::token::{Token, union};
 use crate::chan::{Core, Limit, Patience, Side};
 use crate::flavors::{Clock, earlier, wait_out};
 use crate::sync::{Ordering, fence};
-use crate::task::{Outcome, Publish, Reason, Wait, Why};
+use crate::task::{Outcome, Publish, Reason, Wait, Why, next_u32};
 use crate::wait_queue::{Offer, Verdict, Waiter};
 
 /// Selects one of the cases; its position, with what it has come to in `token`. `None`: none was
@@ -117,7 +115,7 @@ fn look(cases: &[Case<'_>], patience: Patience, biased: bool) -> Option<usize> {
 
 /// A random number below `n`.
 fn below(n: u32) -> u32 {
-    ((u64::from(random::next_u32()) * u64::from(n)) >> 32) as u32
+    ((u64::from(next_u32()) * u64::from(n)) >> 32) as u32
 }
 
 enum End {
