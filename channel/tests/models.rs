@@ -1,0 +1,58 @@
+//! Models of the channel, explored by loom: the wait queue, the hand-off, the close, the races with
+//! a timeout, and the commit of a select.
+//!
+//! All files of the channel but the macro are included as they are; their `crate::sync` and
+//! `crate::task` are the modules below, made of loom's types. The wait word is the scheduler's own
+//! file. A wait with a deadline may time out at any moment from its publication on.
+//!
+//! **The models can fail.** These faults were planted, one at a time, and each seen to fail here:
+//! a claim that always succeeds (`pop_claimed` ignoring a lost race); a waiter readied before its
+//! value is moved (`attempt_send`, `attempt_recv`); a waiter that times out and is not taken out of
+//! the queue (`wait_to_recv`); a select that leaves its losing nodes in line (`run::wait`); a close
+//! that does not wake; a lock released, or taken, without its ordering.
+
+#![allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
+
+#[path = "../src/buffer.rs"]
+mod buffer;
+#[path = "../src/chan/mod.rs"]
+mod chan;
+#[path = "../src/err.rs"]
+mod err;
+#[path = "../src/flavors.rs"]
+mod flavors;
+#[path = "../src/handles.rs"]
+mod handles;
+#[path = "../src/iter.rs"]
+mod iter;
+#[path = "../src/lock.rs"]
+mod lock;
+#[path = "../src/receiver.rs"]
+mod receiver;
+#[path = "../src/select/mod.rs"]
+mod select;
+#[path = "../src/sender.rs"]
+mod sender;
+#[path = "../src/wait_queue.rs"]
+mod wait_queue;
+#[path = "../../scheduler/src/wait_word.rs"]
+mod wait_word;
+
+pub use receiver::{Receiver, after, at, never, tick};
+pub use select::{Select, SelectedOperation};
+pub use sender::{Sender, bounded, unbounded};
+
+/// What `crate::sync` means in the included files.
+mod sync {
+    pub use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+
+    pub fn pause(_step: u32) {
+        loom::thread::yield_now();
+    }
+}
+
+#[path = "models/task.rs"]
+mod task;
+
+#[path = "models/channel_models.rs"]
+mod channel_models;
