@@ -66,8 +66,8 @@ impl Server {
         }
     }
 
-    /// Processor time of each of its threads whose name begins with `prefix`, in clock ticks.
-    pub(crate) fn thread_times(&self, prefix: &str) -> Vec<u64> {
+    /// Processor time of each of its threads of that name, in clock ticks.
+    pub(crate) fn thread_times(&self, wanted: &str) -> Vec<u64> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
         tasks
             .filter_map(|task| {
@@ -84,7 +84,7 @@ impl Server {
                 let mut fields = rest.split_whitespace().skip(11);
                 let user: u64 = fields.next()?.parse().ok()?;
                 let system: u64 = fields.next()?.parse().ok()?;
-                name.starts_with(prefix).then_some(user + system)
+                (name == wanted).then_some(user + system)
             })
             .collect()
     }
