@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use crate::chan::Patience;
 use crate::flavors::{At, ClockChannel, Tick};
 
-
 #[test]
 fn an_instant_is_received_once() {
     let now = Instant::now();

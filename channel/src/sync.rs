@@ -6,6 +6,13 @@
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
+/// The rank of a lock among those that are taken together: its address. (The models give ranks of
+/// their own, for addresses differ from run to run.) Never zero.
+#[inline]
+pub(crate) fn rank<T>(lock: &T) -> usize {
+    std::ptr::from_ref(lock).addr()
+}
+
 /// One step of waiting for a lock whose holder is inside a few dozen instructions.
 ///
 /// First spin, since the holder most likely runs on another core; then give the core away, since

@@ -46,6 +46,29 @@ pub use sender::{Sender, bounded, unbounded};
 mod sync {
     pub use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// The locks met in this execution, in order. Loom runs a model on one OS thread.
+        static LOCKS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Locks rank in the order in which they are first met: the same in each execution.
+    pub fn rank<T>(lock: &T) -> usize {
+        let address = std::ptr::from_ref(lock).addr();
+        LOCKS.with_borrow_mut(|locks| {
+            let known = locks.iter().position(|&lock| lock == address);
+            known.unwrap_or_else(|| {
+                locks.push(address);
+                locks.len() - 1
+            }) + 1
+        })
+    }
+
+    pub fn forget_ranks() {
+        LOCKS.with_borrow_mut(Vec::clear);
+    }
+
     pub fn pause(_step: u32) {
         loom::thread::yield_now();
     }

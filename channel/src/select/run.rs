@@ -30,7 +30,7 @@ use super::case::{Case, Handle};
 use super::token::{Token, union};
 use crate::chan::{Core, Limit, Patience, Side};
 use crate::flavors::{Clock, earlier, wait_out};
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, rank};
 use crate::task::{Outcome, Publish, Reason, Wait, Why, next_u32};
 use crate::wait_queue::{Offer, Verdict, Waiter};
 
@@ -219,6 +219,8 @@ fn wait(
         {
             chosen = End::Chosen(position);
         }
+        // SAFETY: initialised above, out of its queue, and not used again.
+        unsafe { node.drop_in_place() };
     }
     match outcome {
         Outcome::Cancelled => End::Cancelled,
@@ -263,26 +265,22 @@ fn room(cases: &[Case<'_>]) -> Layout {
 /// their addresses. Returns how many there are.
 fn put_in_order(cases: &mut [Case<'_>]) -> usize {
     const FEW: usize = 16;
-    let address = |cases: &[Case<'_>], position: usize| {
-        cases[position]
-            .core
-            .map_or(0, |core| std::ptr::from_ref(core).addr())
-    };
+    let rank_at = |cases: &[Case<'_>], position: usize| cases[position].core.map_or(0, rank);
     let len = cases.len();
     if len <= FEW {
         // By insertion; the places before `sorted` are in order.
         for sorted in 0..len {
-            let new = address(cases, sorted);
-            let mut place = sorted;
-            while place > 0 && address(cases, cases[place - 1].turn) > new {
-                cases[place].turn = cases[place - 1].turn;
-                place -= 1;
+            let new = rank_at(cases, sorted);
+            let mut hole = sorted;
+            while hole > 0 && rank_at(cases, cases[hole - 1].turn) > new {
+                cases[hole].turn = cases[hole - 1].turn;
+                hole -= 1;
             }
-            cases[place].turn = sorted;
+            cases[hole].turn = sorted;
         }
     } else {
         let mut order: Vec<usize> = (0..len).collect();
-        order.sort_unstable_by_key(|&position| address(cases, position));
+        order.sort_unstable_by_key(|&position| rank_at(cases, position));
         for (case, position) in cases.iter_mut().zip(order) {
             case.turn = position;
         }
@@ -292,7 +290,7 @@ fn put_in_order(cases: &mut [Case<'_>]) -> usize {
     let mut last = 0;
     for n in 0..len {
         let position = cases[n].turn;
-        let here = address(cases, position);
+        let here = rank_at(cases, position);
         if here != last {
             last = here;
             cases[kept].turn = position;

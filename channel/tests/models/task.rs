@@ -73,6 +73,8 @@ impl Parked {
         std::mem::forget(self);
         *header.signal.lock().unwrap() = true;
         header.changed.notify_one();
+        // The one made ready may run before its waker does anything else.
+        loom::thread::yield_now();
     }
 }
 
