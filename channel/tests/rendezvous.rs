@@ -14,7 +14,7 @@ fn nothing_is_sent_unless_somebody_receives() {
         let (tx, rx) = bounded(0);
         assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)));
         assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
-        assert!(tx.is_full() && tx.is_empty() && tx.len() == 0);
+        assert!(tx.is_full() && tx.is_empty());
         let sent = Arc::new(AtomicBool::new(false));
         let sender = tasks.spawn({
             let sent = sent.clone();
@@ -102,6 +102,11 @@ fn selects_meet_selects() {
     });
 }
 
+/// A message that cannot be made.
+fn broken(n: u32) -> u32 {
+    panic!("planted, {n}")
+}
+
 /// A promise whose message panics is taken back, and the receiver waits on.
 #[test]
 fn a_broken_promise_harms_nobody() {
@@ -112,7 +117,7 @@ fn a_broken_promise_harms_nobody() {
             let tx = tx.clone();
             let broken = tasks.spawn(move || {
                 select! {
-                    send(tx, panic!("planted, {n}")) -> _ => unreachable!(),
+                    send(tx, broken(n)) -> _ => unreachable!(),
                 }
             });
             assert!(broken.result().is_err());
@@ -124,7 +129,7 @@ fn a_broken_promise_harms_nobody() {
             let tx = tx.clone();
             move || {
                 select! {
-                    send(tx, panic!("planted")) -> _ => unreachable!(),
+                    send(tx, broken(3)) -> _ => unreachable!(),
                 }
             }
         });

@@ -53,7 +53,7 @@ impl Tasks {
         let goroutine = match self {
             Tasks::Threads => false,
             Tasks::Goroutines => true,
-            Tasks::Mixed => TURN.fetch_add(1, Ordering::Relaxed) % 2 == 0,
+            Tasks::Mixed => TURN.fetch_add(1, Ordering::Relaxed).is_multiple_of(2),
         };
         if goroutine {
             Task::Goroutine(marmot_scheduler::go(f))
