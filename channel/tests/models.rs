@@ -6,10 +6,13 @@
 //! file. A wait with a deadline may time out at any moment from its publication on.
 //!
 //! **The models can fail.** These faults were planted, one at a time, and each seen to fail here:
-//! a claim that always succeeds (`pop_claimed` ignoring a lost race); a waiter readied before its
-//! value is moved (`attempt_send`, `attempt_recv`); a waiter that times out and is not taken out of
-//! the queue (`wait_to_recv`); a select that leaves its losing nodes in line (`run::wait`); a close
-//! that does not wake; a lock released, or taken, without its ordering.
+//! a claim that always succeeds (`Ticket::claim`); a waiter readied before its value is moved (in
+//! `attempt_send`, in `attempt_recv`); a waiter that times out and stays in the queue
+//! (`wait_to_recv`); a select that leaves its losing nodes in line (`run::wait`); a close that takes
+//! waiters out and does not wake them (`expel`); a lock released, or taken, without its ordering.
+//!
+//! Models of two threads are explored with two preemptions, those of three with one: with two these
+//! take minutes.
 
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
 

@@ -56,7 +56,7 @@ fn control_flow_leaves_the_bodies() {
         None
     }
     let (tx, rx) = unbounded();
-    [0, 0, 7].map(|n| tx.send(n).unwrap());
+    [0, 0, 7].into_iter().for_each(|n| tx.send(n).unwrap());
     drop(tx);
     assert_eq!(first(&rx), Some(7));
     assert_eq!(first(&rx), None);

@@ -82,7 +82,10 @@ fn send_from_own_frame(tx: &Sender<Box<Watched>>, n: u32) {
     tx.send(Watched::new(n)).ok().unwrap();
 }
 
-fn hand_over(make: fn() -> (Sender<Box<Watched>>, Receiver<Box<Watched>>)) {
+/// Both ends of a channel.
+type Ends = (Sender<Box<Watched>>, Receiver<Box<Watched>>);
+
+fn hand_over(make: fn() -> Ends) {
     model(move || {
         let (tx, rx) = make();
         let sender = thread::spawn(move || {
