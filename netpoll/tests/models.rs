@@ -31,6 +31,7 @@ mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 }
 
+#[allow(dead_code)] // the models use one record each
 #[path = "../src/dry.rs"]
 mod dry;
 #[path = "../src/slot.rs"]
@@ -467,13 +468,13 @@ impl Stream {
         let mut attempt = false;
         loop {
             let seen = self.slot.epoch();
-            if attempt || !self.dry.is_at(seen) {
-                if let Some(n) = self.recv() {
-                    if 0 < n && n < WANTED {
-                        self.dry.mark(seen);
-                    }
-                    return n;
+            if (attempt || !self.dry.is_at(seen))
+                && let Some(n) = self.recv()
+            {
+                if 0 < n && n < WANTED {
+                    self.dry.mark(seen);
                 }
+                return n;
             }
             attempt = true;
             let ticket = ticket(1);

@@ -1,15 +1,9 @@
-//! The two ways in which the runtime ends the process: `fatal` and `throw`.
+//! The way in which the runtime ends the process over a bug of its own: `throw`.
 //!
-//! Three severities exist. A *panic* is the caller's mistake and stays in its goroutine. *Fatal*
-//! means that the program broke a rule the runtime cannot work without, or that nothing can ever
-//! run again: it says what and exits with code 2. A *throw* is a bug in Marmot itself: it says
-//! where and aborts, since no state can be trusted any more.
+//! A *panic* is the caller's mistake and stays in its goroutine. A *throw* is a bug in Marmot itself:
+//! it says where and aborts, since no state can be trusted any more.
 
 use std::io::Write;
-
-/// Exit code of [`fatal`].
-#[allow(dead_code)]
-pub(crate) const EXIT_CODE: i32 = 2;
 
 /// Reports a bug of the runtime and aborts.
 #[cold]

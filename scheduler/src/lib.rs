@@ -56,7 +56,7 @@
 //! between the doing and the looking, both have a sequentially consistent fence. Of two such
 //! fences one comes first in their single total order; what was done before the first is seen by
 //! what looks after the second. So at least one of the two sees the other. That is the whole
-//! argument; it needs two words, one written by each side, and it is made four times.
+//! argument; it needs two words, one written by each side, and it is made five times.
 //!
 //! *Submit* makes a goroutine runnable, and may need another machine:
 //!
@@ -104,6 +104,10 @@
 //! and reads the count word (L3). If a processor is idle by then, its machine may have gone to
 //! sleep on a futex because the poll word was taken; so L3 reserves that processor, and looks for
 //! work with it. Either L3 sees the idle processor, or the other's R4 finds the poll word free.
+//!
+//! **Sysmon** (Y2 and W1) lies down when all processors have been idle for a while: it says so (Y1),
+//! fences (Y2) and reads the count word (Y3). Whoever has reserved a processor fences (W1), and wakes
+//! sysmon if that says that it sleeps (W2).
 //!
 //! `idle.rs` holds these steps, nothing else, and `tests/models.rs` explores them under a weak
 //! memory model. Each of the fences is taken out there, one at a time, on every test run, and a

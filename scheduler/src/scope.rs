@@ -54,7 +54,7 @@ impl ScopeData {
 
 /// A place to spawn goroutines that may borrow what lives longer than `'scope`.
 ///
-/// See [`scope`](crate::scope).
+/// See [`scope`](crate::scope()).
 pub struct Scope<'scope, 'env: 'scope> {
     data: Arc<ScopeData>,
     sched: &'scope Sched,
