@@ -201,6 +201,9 @@ impl Runnable {
             // SAFETY: the owner may touch `body`, which a spawn has initialised. The reference ends
             // with `resume`, before anybody else can own the goroutine.
             let body = unsafe { (*g.body.get()).assume_init_mut() };
+            // From here the goroutine's code runs, until it calls in again: by `suspend`, or by the
+            // end of its entry.
+            m.leave();
             let result = body.resume(());
             match result {
                 // SAFETY: it has just ended here.
@@ -269,6 +272,8 @@ pub(crate) unsafe fn spawn_in<F: FnOnce()>(slot: Slot, birth: Birth, f: F) -> Ru
         let g = Current::get().expect("a goroutine runs on its own stack");
         g.block().switch.set(switch);
         f();
+        // What the machine does next may need its processor; whether it still has one, it sees.
+        let _ = g.machine().enter();
     };
     // SAFETY: the caller's promise about what `f` borrows. The stack is not in use: we own the slot.
     let body = unsafe { Body::with_stack_unchecked(SlotStack(ptr), entry) };
@@ -328,6 +333,8 @@ impl Current {
     /// says `Next::Resume`.
     #[inline(always)]
     unsafe fn suspend(self, action: NonNull<Action>) {
+        // What the machine does next may need its processor; whether it still has one, it sees.
+        let _ = self.machine().enter();
         // SAFETY: set at the goroutine's entry, and it points to the base of this very stack.
         let switch = unsafe { &*self.block().switch.get() };
         switch.suspend(action);
@@ -347,6 +354,47 @@ impl Current {
         }
         let action = Action { run };
         // SAFETY: `run` queues the goroutine.
+        unsafe { self.suspend(NonNull::from(&action)) };
+    }
+
+    /// At the end of a call into the runtime, when nothing of the caller is half done: if the
+    /// machine has lost its processor it wins one back, or else the goroutine queues up for one; if
+    /// the goroutine has had its time slice, it lets others run.
+    #[inline(always)]
+    pub(crate) fn attend(self) {
+        if self.machine().needs_attention() {
+            self.attend_slow();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn attend_slow(self) {
+        unsafe fn requeue(_: NonNull<Action>, m: &M, g: NonNull<G>) -> Next {
+            // SAFETY: it has left its stack, and nobody else knows of it: we own it.
+            m.requeued(unsafe { Runnable::from_g(g) });
+            Next::Schedule
+        }
+        // While unwinding it may not change threads, nor let others run on this one (H5).
+        let stays = std::thread::panicking();
+        let m = self.machine();
+        if m.enter() {
+            if stays {
+                m.leave();
+            } else {
+                self.yield_now();
+            }
+            return;
+        }
+        if m.regain_p() {
+            m.leave();
+            return;
+        }
+        if stays {
+            return;
+        }
+        let action = Action { run: requeue };
+        // SAFETY: `requeue` queues the goroutine.
         unsafe { self.suspend(NonNull::from(&action)) };
     }
 

@@ -162,11 +162,20 @@ pub fn park_timeout(timeout: Duration) {
     }
 }
 
+/// How long a `park` takes that was called while unwinding.
+const UNWINDING_PARK: Duration = Duration::from_micros(100);
+
 fn park_until(here: Current, deadline: Option<Instant>) {
     let g = here.block();
     let id = g.id();
     if g.park_token.consume(id) {
         return;
+    }
+    if std::thread::panicking() {
+        // It may not leave its thread now (H5), and the token knows only goroutines that have. A
+        // park may return for no reason; so it does, after a while.
+        let until = Instant::now() + UNWINDING_PARK;
+        return sleep_to(Some(deadline.map_or(until, |at| at.min(until))));
     }
     let wait = Wait::new();
     let token = &g.park_token;
@@ -188,8 +197,9 @@ fn park_until(here: Current, deadline: Option<Instant>) {
 #[inline(always)]
 pub fn yield_now() {
     match Current::get() {
-        Some(here) => here.yield_now(),
-        None => std::thread::yield_now(),
+        // While unwinding no other goroutine may run on this thread (H5).
+        Some(here) if !std::thread::panicking() => here.yield_now(),
+        _ => std::thread::yield_now(),
     }
 }
 

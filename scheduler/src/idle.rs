@@ -186,6 +186,12 @@ impl Idle {
         true
     }
 
+    /// Counts a searcher that is made to search whatever the bounds say: it gets a processor that
+    /// was taken from another machine.
+    pub(crate) fn begin_search(&self) {
+        self.counts.fetch_add(SEARCHING, Ordering::Relaxed);
+    }
+
     /// F1 and F2: the searcher has found work. True obliges the caller to look at the queues (F3).
     #[must_use]
     pub(crate) fn found_work(&self) -> bool {

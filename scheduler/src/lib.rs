@@ -153,6 +153,8 @@
 //! | `overflow.rs`, `fatal.rs`, `sys.rs` | the ways to end, and the system calls |
 
 mod arena;
+mod barrier;
+mod blocking;
 mod clock;
 mod completion;
 mod config;
@@ -162,6 +164,7 @@ mod find;
 mod g;
 pub mod goroutine;
 mod handle;
+mod handshake;
 mod idle;
 mod machine;
 mod overflow;
@@ -185,6 +188,7 @@ mod wait_word;
 #[doc(hidden)]
 pub use arena::force_mprotect_guards;
 pub use arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
+pub use blocking::blocking;
 pub use config::{Config, DEFAULT_MAIN_STACK_SIZE, MAX_PROCS};
 #[doc(hidden)]
 pub use handle::doc_runtime;

@@ -1,13 +1,22 @@
 //! `M`, the machine: an OS thread that runs goroutines while it has a processor.
+//!
+//! # Invariants
+//!
+//! 1. `MShared::p` is touched by the machine's thread while it is *inside* the runtime, or by
+//!    sysmon between the two halves of taking it (`handshake.rs`). The scheduling loop is inside
+//!    all the time; a goroutine's code is outside, but for its calls into the runtime.
+//! 2. A machine that has lost its processor goes on with its goroutine until that parks, or calls
+//!    in: then it wins a processor back, or the goroutine goes to the global queue.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::g::Runnable;
+use crate::handshake::{Entry, Handshake};
 use crate::idle::FOREVER;
 use crate::overflow;
 use crate::park_lot::{Sleeper, Woken};
@@ -24,12 +33,74 @@ const MACHINE_STACK: usize = 512 * 1024;
 pub(crate) struct M {
     pub(crate) sched: Arc<Sched>,
     sleeper: Arc<Sleeper>,
-    /// The processor it has. Changed by the scheduling loop only, between goroutines.
-    p: UnsafeCell<Option<Box<P>>>,
+    shared: Arc<MShared>,
     /// Whether it is counted as a searcher.
     searching: Cell<bool>,
+    /// Whether it is on the list of sleepers, having given its processor up.
+    enlisted: Cell<bool>,
+    /// Whether the running goroutine's next call in has something to do at its end: it has lost its
+    /// processor, or had its time slice.
+    attention: Cell<bool>,
     /// Reused from poll to poll.
     ready: RefCell<ReadyList>,
+}
+
+/// The half of a machine that sysmon sees.
+pub(crate) struct MShared {
+    pub(crate) handshake: Handshake,
+    /// The processor it has. See invariant 1.
+    p: UnsafeCell<Option<Box<P>>>,
+    /// Index of that processor plus one, or 0. Written like `p`, read by sysmon.
+    processor: AtomicU32,
+    /// When its goroutine began a `blocking` region, on the runtime's clock; 0 outside. Written by
+    /// the machine, read by sysmon.
+    blocking: AtomicU64,
+}
+
+// SAFETY: `p` passes between the machine and sysmon by the hand-shake; the rest is atomic.
+unsafe impl Send for MShared {}
+// SAFETY: as above.
+unsafe impl Sync for MShared {}
+
+impl MShared {
+    fn new(p: Option<Box<P>>) -> Self {
+        MShared {
+            handshake: Handshake::new(),
+            processor: AtomicU32::new(p.as_ref().map_or(0, |p| p.shared.index + 1)),
+            p: UnsafeCell::new(p),
+            blocking: AtomicU64::new(0),
+        }
+    }
+
+    /// The index of the processor it has (a snapshot).
+    pub(crate) fn processor(&self) -> Option<usize> {
+        (self.processor.load(Ordering::Relaxed) as usize).checked_sub(1)
+    }
+
+    /// Since when it is in a `blocking` region, if it is (a snapshot).
+    pub(crate) fn blocking_since(&self) -> Option<u64> {
+        match self.blocking.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(since),
+        }
+    }
+
+    /// Takes the processor away, if the machine is not inside. Sysmon only.
+    pub(crate) fn take_from_outside(&self) -> Option<Box<P>> {
+        let asked = self.handshake.ask()?;
+        // SAFETY: the machine is outside, and waits for the decision if it comes in (invariant 1).
+        match unsafe { (*self.p.get()).take() } {
+            Some(p) => {
+                self.processor.store(0, Ordering::Relaxed);
+                asked.taken();
+                Some(p)
+            }
+            None => {
+                asked.withdrawn();
+                None
+            }
+        }
+    }
 }
 
 impl M {
@@ -58,9 +129,12 @@ impl M {
                     sched: sched_of_m,
                     sleeper: Arc::new(Sleeper::new()),
                     searching: Cell::new(p.is_some()),
-                    p: UnsafeCell::new(p),
+                    shared: Arc::new(MShared::new(p)),
+                    enlisted: Cell::new(false),
+                    attention: Cell::new(false),
                     ready: RefCell::new(ReadyList::new()),
                 };
+                m.sched.machines.register(m.shared.clone());
                 m.main();
             });
         match made {
@@ -75,50 +149,119 @@ impl M {
 
     fn main(self) {
         let _alternate_stack = overflow::AlternateStack::install();
-        if !self.has_p() {
-            self.sched.lot.enlist(self.sleeper.clone(), None);
-        }
         loop {
-            if !self.has_p() && !self.sleep() {
-                break;
+            if !self.has_p() {
+                if !self.enlisted.replace(false) {
+                    // It never had a processor, or it was taken.
+                    self.sched.lot.enlist(self.sleeper.clone(), None);
+                }
+                if !self.sleep() {
+                    break;
+                }
             }
-            while let Some(r) = self.find_runnable() {
-                self.execute(r);
-            }
-            if self.sched.stopping() {
-                break;
+            match self.find_runnable() {
+                Some(r) => self.execute(r),
+                None if self.sched.stopping() => break,
+                None => {}
             }
         }
         if let Some(p) = self.take_p() {
             self.sched.lot.put_back(p);
         }
         let sched = self.sched.clone();
+        sched.machines.unregister(&self.shared);
         // Everything of this machine is gone before its end is announced.
         drop(self);
         sched.machines.ended();
     }
 
-    fn has_p(&self) -> bool {
-        // SAFETY: only this thread touches `p`; no reference into it is held here.
-        unsafe { (*self.p.get()).is_some() }
+    #[inline]
+    pub(crate) fn has_p(&self) -> bool {
+        // SAFETY: the machine is inside (invariant 1); no reference into `p` is held here.
+        unsafe { (*self.shared.p.get()).is_some() }
     }
 
-    /// The processor. The machine has one whenever a goroutine runs on it.
+    /// The processor, inside the runtime.
     #[inline]
     pub(crate) fn p(&self) -> &P {
-        // SAFETY: only this thread touches `p`, and it changes only in `take_p` and `set_p`, which
-        // the scheduling loop calls when it holds no reference from here.
-        unsafe { (*self.p.get()).as_deref() }.expect("a machine that runs has a processor")
+        // SAFETY: the machine is inside (invariant 1), and stays so while the reference is used:
+        // it changes in `take_p` and `set_p` only, whose callers hold none.
+        unsafe { (*self.shared.p.get()).as_deref() }.expect("the machine has a processor")
     }
 
     fn take_p(&self) -> Option<Box<P>> {
+        self.shared.processor.store(0, Ordering::Relaxed);
         // SAFETY: see `p`.
-        unsafe { (*self.p.get()).take() }
+        unsafe { (*self.shared.p.get()).take() }
     }
 
     fn set_p(&self, p: Box<P>) {
+        let index = p.shared.index + 1;
         // SAFETY: see `p`.
-        unsafe { *self.p.get() = Some(p) };
+        unsafe { *self.shared.p.get() = Some(p) };
+        self.shared.processor.store(index, Ordering::Relaxed);
+    }
+
+    /// A goroutine's code calls into the runtime. True if the machine has its processor: then the
+    /// caller may use it until [`leave`](Self::leave). If not, the caller does what a plain thread
+    /// would. `Current::attend` follows either.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn enter(&self) -> bool {
+        match self.shared.handshake.enter() {
+            Entry::Keeps => {}
+            Entry::Yields | Entry::Lost => self.attention.set(true),
+        }
+        self.has_p()
+    }
+
+    /// The runtime gives way to a goroutine's code.
+    #[inline(always)]
+    pub(crate) fn leave(&self) {
+        self.shared.handshake.leave();
+    }
+
+    /// Whether the goroutine has to see to something at the end of a call: see `Current::attend`.
+    #[inline(always)]
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.attention.get()
+    }
+
+    /// Inside, without a processor: takes one that is idle, if there is one.
+    pub(crate) fn regain_p(&self) -> bool {
+        if self.sched.idle.reserve().is_none() {
+            return false;
+        }
+        self.sched.note_busy();
+        self.set_p(self.sched.lot.take_reserved());
+        self.attention.set(false);
+        // The reservation has counted it as a searcher, which it is not: it has its goroutine.
+        if self.sched.idle.found_work() {
+            self.sched.wake_for_rest();
+        }
+        true
+    }
+
+    /// The running goroutine begins a call that will block the thread. Inside.
+    pub(crate) fn begin_blocking(&self) {
+        self.shared
+            .blocking
+            .store(clock::now().max(1), Ordering::Relaxed);
+        self.sched.blocking_begins();
+    }
+
+    /// It has come back, on the same machine, or has parked meanwhile.
+    pub(crate) fn end_blocking(&self) {
+        self.sched.blocking_ends();
+        self.stop_blocking();
+    }
+
+    /// Whatever runs here now is not in a `blocking` region.
+    #[inline]
+    fn stop_blocking(&self) {
+        if self.shared.blocking.load(Ordering::Relaxed) != 0 {
+            self.shared.blocking.store(0, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_searching(&self) -> bool {
@@ -139,7 +282,7 @@ impl M {
         self.searching.set(true);
     }
 
-    /// A random number from the processor's generator.
+    /// A random number from the processor's generator. Inside.
     #[inline]
     pub(crate) fn random(&self) -> u32 {
         self.p().random.next_u32()
@@ -148,12 +291,20 @@ impl M {
     /// Runs one goroutine until it parks, yields or ends.
     #[inline]
     fn execute(&self, r: Runnable) {
+        self.attention.set(false);
         if let Some((slot, class)) = r.run(self) {
-            self.p().give_stack(slot, class);
+            if self.has_p() {
+                self.p().give_stack(slot, class);
+            } else {
+                drop(slot);
+                self.sched.count_ended_outside();
+            }
         }
+        self.stop_blocking();
     }
 
-    /// A goroutine has become runnable, by the doing of one that runs here: it runs next.
+    /// A goroutine has become runnable, by the doing of one that runs here: it runs next. Inside,
+    /// with a processor.
     ///
     /// Waking another machine is lazy. One goroutine that will run here as soon as the current one
     /// stops is no reason to wake anybody; a backlog is.
@@ -167,12 +318,26 @@ impl M {
     /// The current goroutine goes to the end of the queue. No reason to wake anybody: the machine
     /// takes one from the queue for the one it puts in.
     pub(crate) fn yielded(&self, r: Runnable) {
-        self.p().push(r);
+        if self.has_p() {
+            self.p().push(r);
+        } else {
+            self.sched.inject(r);
+        }
+    }
+
+    /// The current goroutine goes to the global queue: its machine has no processor.
+    pub(crate) fn requeued(&self, r: Runnable) {
+        self.sched.inject(r);
     }
 
     /// Adds a timer for a goroutine that parks here.
     pub(crate) fn add_timer(&self, deadline: u64, ticket: Ticket, on_key: impl FnOnce(TimerKey)) {
-        let shared = &self.p().shared;
+        let shared = if self.has_p() {
+            &self.p().shared
+        } else {
+            // Any will do: others look after the timers of a processor that has no time for them.
+            &self.sched.processors[0]
+        };
         let earliest = shared.timers.add(shared.index, deadline, ticket, on_key);
         if earliest && self.sched.idle.timer_added(deadline) {
             self.sched.source.interrupt();
@@ -231,6 +396,7 @@ impl M {
     /// R1 to R3: gives the processor up, having found nothing. [`sleep`](Self::sleep) follows.
     pub(crate) fn release_p(&self) {
         let p = self.take_p();
+        self.enlisted.set(true);
         self.sched.lot.enlist(self.sleeper.clone(), p);
         self.sched.idle.release(self.searching.replace(false));
     }

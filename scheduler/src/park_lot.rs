@@ -138,12 +138,11 @@ impl ParkLot {
         self.lock().idle.push(p);
     }
 
-    /// After a reservation, S4: takes the reserved processor, and a sleeping machine if there is
-    /// one, which is given the processor and must be signalled. Machines on a futex come before
-    /// the one in the event source, which may as well stay there.
-    pub(crate) fn assign(&self) -> Result<Arc<Sleeper>, Box<P>> {
+    /// S4: gives the processor to a sleeping machine, which must be signalled, or back if none
+    /// sleeps. Machines on a futex come before the one in the event source, which may as well stay
+    /// there.
+    pub(crate) fn assign(&self, p: Box<P>) -> Result<Arc<Sleeper>, Box<P>> {
         let mut lists = self.lock();
-        let p = lists.idle.pop().expect("a processor was reserved");
         let last = lists.sleepers.len();
         let chosen = match last {
             0 => return Err(p),
@@ -156,7 +155,7 @@ impl ParkLot {
         Ok(sleeper)
     }
 
-    /// After a reservation, by a machine that is on no list: the reserved processor.
+    /// After a reservation: the reserved processor.
     pub(crate) fn take_reserved(&self) -> Box<P> {
         self.lock().idle.pop().expect("a processor was reserved")
     }

@@ -49,8 +49,13 @@ pub(crate) fn seed() -> u64 {
 /// ```
 #[inline]
 pub fn next_u32() -> u32 {
-    match crate::g::Current::get() {
-        Some(g) => g.machine().random(),
-        None => (mix(SHARED.fetch_add(GOLDEN, Ordering::Relaxed)) >> 32) as u32,
+    if let Some(here) = crate::g::Current::get() {
+        let m = here.machine();
+        if m.enter() {
+            let random = m.random();
+            m.leave();
+            return random;
+        }
     }
+    (mix(SHARED.fetch_add(GOLDEN, Ordering::Relaxed)) >> 32) as u32
 }

@@ -2,18 +2,19 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_deque::{Injector, Steal};
 
 use crate::arena::StackClass;
+use crate::barrier;
 use crate::config::Config;
 use crate::event::EventSource;
 use crate::g::{Current, Runnable};
 use crate::idle::{FOREVER, Idle};
-use crate::machine::M;
+use crate::machine::{M, MShared};
 use crate::overflow;
 use crate::park_lot::ParkLot;
 use crate::processor::{P, PShared};
@@ -48,6 +49,9 @@ pub(crate) struct Sched {
     pub(crate) sysmon: Sysmon,
     /// Goroutines spawned from outside; those spawned on a processor are counted there.
     spawned_outside: AtomicU64,
+    ended_outside: AtomicU64,
+    /// How many goroutines are in a `blocking` region.
+    blocking: AtomicU32,
     me: Weak<Sched>,
 }
 
@@ -55,15 +59,30 @@ pub(crate) struct Sched {
 impl std::panic::RefUnwindSafe for Sched {}
 
 /// Counts the threads of a scheduler.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Machines {
     count: Mutex<usize>,
     changed: Condvar,
+    /// Those whose thread runs, for sysmon. Under the lock, sysmon takes processors.
+    all: Mutex<Vec<Arc<MShared>>>,
 }
 
 impl Machines {
     fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
         self.count.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The machines, for sysmon.
+    pub(crate) fn all(&self) -> std::sync::MutexGuard<'_, Vec<Arc<MShared>>> {
+        self.all.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(crate) fn register(&self, machine: Arc<MShared>) {
+        self.all().push(machine);
+    }
+
+    pub(crate) fn unregister(&self, machine: &Arc<MShared>) {
+        self.all().retain(|other| !Arc::ptr_eq(other, machine));
     }
 
     pub(crate) fn started(&self) {
@@ -95,6 +114,7 @@ impl Sched {
     /// Makes a scheduler with its first machine, so that at least one thread is there.
     pub(crate) fn start(config: Config, source: Arc<dyn EventSource>) -> io::Result<Arc<Sched>> {
         overflow::install_handler()?;
+        barrier::init();
         let class = StackClass::for_size(config.stack_size)
             .ok_or_else(|| io::Error::other("the stack size is out of range"))?;
         let main_class = StackClass::for_size(config.main_stack_size)
@@ -117,6 +137,8 @@ impl Sched {
             machines: Machines::default(),
             sysmon: Sysmon::default(),
             spawned_outside: AtomicU64::new(0),
+            ended_outside: AtomicU64::new(0),
+            blocking: AtomicU32::new(0),
             me: me.clone(),
         });
         let explain = |error: io::Error| {
@@ -151,6 +173,8 @@ impl Sched {
         self.global.push(r);
         if self.idle.submitted().is_some() {
             self.wake_machine();
+        } else if self.blocking.load(Ordering::Relaxed) > 0 {
+            self.sysmon.hurry();
         }
     }
 
@@ -158,9 +182,30 @@ impl Sched {
     #[inline]
     pub(crate) fn wake_for_backlog(&self) {
         // With one processor, which is busy with the caller, there is nobody to wake.
-        if self.processors.len() > 1 && self.idle.submitted().is_some() {
-            self.wake_machine();
+        if self.processors.len() > 1 {
+            if self.idle.submitted().is_some() {
+                self.wake_machine();
+            } else if self.blocking.load(Ordering::Relaxed) > 0 {
+                self.sysmon.hurry();
+            }
         }
+    }
+
+    /// A processor that was taken from its machine goes to another, or lies idle if there is
+    /// nothing to do.
+    pub(crate) fn handoff_p(&self, p: Box<P>) {
+        if !self.work_waits() {
+            self.lot.put_back(p);
+            self.idle.release(false);
+            // R6, on behalf of the machine that has lost it.
+            if self.work_waits() {
+                self.wake_searcher();
+            }
+            return;
+        }
+        // Whoever gets it will search.
+        self.idle.begin_search();
+        self.give_to_machine(p);
     }
 
     /// F3: after the last searcher has found work.
@@ -175,7 +220,12 @@ impl Sched {
     #[inline(never)]
     fn wake_machine(&self) {
         self.note_busy();
-        match self.lot.assign() {
+        self.give_to_machine(self.lot.take_reserved());
+    }
+
+    /// A machine that sleeps, or a new one, gets the processor, as a searcher that is counted.
+    fn give_to_machine(&self, p: Box<P>) {
+        match self.lot.assign(p) {
             Ok(sleeper) => sleeper.signal(&*self.source),
             Err(p) => {
                 let Some(me) = self.me.upgrade() else {
@@ -263,10 +313,39 @@ impl Sched {
         self.spawned_outside.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn count_ended_outside(&self) {
+        self.ended_outside.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A goroutine is about to block its thread. If there is something its processor should be
+    /// doing meanwhile, sysmon must not sleep over it.
+    pub(crate) fn blocking_begins(&self) {
+        self.blocking.fetch_add(1, Ordering::Relaxed);
+        // Partner: S2 of whoever submits while we are blocking.
+        fence(Ordering::SeqCst);
+        if self.work_waits() {
+            self.sysmon.hurry();
+        }
+    }
+
+    pub(crate) fn blocking_ends(&self) {
+        self.blocking.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether anything waits for a processor, `runnext` included, or for somebody to watch over
+    /// timers and events. For the decision to take a processor away.
+    pub(crate) fn work_waits(&self) -> bool {
+        self.work_visible()
+            || self.processors.iter().any(|p| !p.run_next.is_empty())
+            || (!self.idle.is_polling()
+                && (self.source.has_waiters() || self.next_deadline() != FOREVER))
+    }
+
     /// Goroutines that have begun and not ended: exact when nothing runs, else a close guess.
     pub(crate) fn num_goroutines(&self) -> usize {
         // Ended first: a goroutine is counted as begun before it can end.
         let ended: u64 = self.processors.iter().map(|p| p.ended()).sum();
+        let ended = ended + self.ended_outside.load(Ordering::Relaxed);
         let spawned: u64 = self.processors.iter().map(|p| p.spawned()).sum();
         (spawned + self.spawned_outside.load(Ordering::Relaxed)).saturating_sub(ended) as usize
     }
@@ -313,10 +392,17 @@ impl Sched {
 pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>) {
     // SAFETY: the caller's promise.
     let r = unsafe { Runnable::from_g(header.cast()) };
-    match Current::get() {
-        Some(here) if std::ptr::eq(here.sched(), r.sched()) => here.machine().ready(r),
+    let here = Current::get();
+    match here.as_ref().map(Current::machine) {
+        Some(m) if std::ptr::eq(&raw const *m.sched, r.sched()) && m.enter() => {
+            m.ready(r);
+            m.leave();
+        }
         // SAFETY: a scheduler outlives its goroutines.
         _ => unsafe { &*r.sched() }.inject(r),
+    }
+    if let Some(here) = here {
+        here.attend();
     }
 }
 

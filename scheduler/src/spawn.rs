@@ -146,15 +146,22 @@ where
         name: name.clone(),
         spawned_at: at,
     };
-    let goroutine = match Current::get() {
-        Some(here) if std::ptr::eq(here.sched(), sched) => {
-            let m = here.machine();
-            let slot = m.p().take_stack(class)?;
+    let here = Current::get().filter(|here| std::ptr::eq(here.sched(), sched));
+    let goroutine = match here.as_ref().map(Current::machine) {
+        Some(m) if m.enter() => {
+            let slot = match m.p().take_stack(class) {
+                Ok(slot) => slot,
+                Err(error) => {
+                    m.leave();
+                    return Err(error);
+                }
+            };
             let id = m.p().next_id();
             // SAFETY: the caller's promise; `body` catches every unwind.
             let r = unsafe { spawn_in(slot, birth(id), body) };
             let goroutine = Goroutine::new(r.g(), id, name, at);
             m.ready(r);
+            m.leave();
             goroutine
         }
         _ => {
@@ -168,6 +175,9 @@ where
             goroutine
         }
     };
+    if let Some(here) = here {
+        here.attend();
+    }
     Ok((packet, goroutine))
 }
 

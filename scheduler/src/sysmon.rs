@@ -1,12 +1,20 @@
 //! Sysmon, the watchman: a thread without a processor that looks after those that stand still.
 //!
-//! A goroutine that computes for long keeps its processor from looking at anything. Sysmon sees
-//! that the processor's tick does not advance, and has others do what it should: take what waits
-//! in its `runnext` and its queue, fire its timers, collect events.
+//! A goroutine that computes for long, or blocks its thread, keeps its processor from looking at
+//! anything. Sysmon sees that the processor's tick does not advance. First it has others do what it
+//! should: take what waits in its `runnext` and its queue, fire its timers, collect events. After a
+//! time slice of 10 ms (in a `blocking` region after 20 us), if there is anything to do that nobody
+//! else can, it takes the processor away and gives it to another machine (`handshake.rs`; Go's
+//! `retake` and `handoffp`, but Go can also stop the goroutine by a signal, which Rust cannot). The
+//! goroutine that has lost it goes on, on its own thread, under the time slices of the kernel.
 //!
-//! It looks often while there was something to do lately (every 20 us, as Go's does) and rarely
-//! when there was not (every 10 ms). While all processors are idle it sleeps, until one is busy
-//! again: steps Y1 to Y3 and W1, W2 of `idle.rs`.
+//! It also sees to it that somebody watches for events: the machine that was waiting for them may
+//! be busy with the first one for long, while another sleeps.
+//!
+//! It looks every 20 us when there was something to do lately, or when told to hurry; else every
+//! millisecond (Go's goes down to 10 ms; ours asks less of the machines, so it has to look more).
+//! When all processors have been idle for a while it sleeps until one is busy again: steps Y1 to Y3
+//! and W1, W2 of `idle.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,11 +28,18 @@ use crate::sys;
 
 /// The shortest time between two looks, and the longest.
 const MIN_DELAY: Duration = Duration::from_micros(20);
-const MAX_DELAY: Duration = Duration::from_millis(10);
+const MAX_DELAY: Duration = Duration::from_millis(1);
 /// Looks without anything to do before the delay begins to double.
 const PATIENCE: u32 = 50;
+/// Looks in a row, all of them at nothing but idle processors, before it lies down: not too few, or
+/// a program with an event now and then has to wake it for each.
+const IDLE_LOOKS: u32 = 20;
 /// Events and timers that wait longer than this are late, in nanoseconds.
 const LATE: u64 = 10_000_000;
+/// How long a goroutine may keep its processor while others wait, in nanoseconds.
+const TIME_SLICE: u64 = 10_000_000;
+/// The same in a `blocking` region. Shorter calls are not worth a hand-off.
+const BLOCKING_SLICE: u64 = 20_000;
 /// The stack of the thread, in bytes.
 const STACK: usize = 128 * 1024;
 
@@ -33,6 +48,8 @@ const STACK: usize = 128 * 1024;
 pub(crate) struct Sysmon {
     /// Changes whenever it is woken.
     wakes: AtomicU32,
+    /// 1 while the time to its next look is long.
+    slow: AtomicU32,
 }
 
 impl Sysmon {
@@ -44,6 +61,7 @@ impl Sysmon {
             .name("marmot-sysmon".to_owned())
             .stack_size(STACK)
             .spawn(move || {
+                sys::exact_timers();
                 watch(&theirs);
                 theirs.machines.ended();
             });
@@ -51,6 +69,13 @@ impl Sysmon {
             sched.machines.ended();
         }
         made.map(drop)
+    }
+
+    /// There is something for it to see soon.
+    pub(crate) fn hurry(&self) {
+        if self.slow.load(Ordering::Relaxed) == 1 && self.slow.swap(0, Ordering::Relaxed) == 1 {
+            self.wake();
+        }
     }
 
     /// Wakes it, from a long sleep or a short one.
@@ -64,28 +89,40 @@ impl Sysmon {
 #[derive(Clone, Copy, Default)]
 struct Seen {
     tick: u32,
+    /// When the tick was seen to change last.
+    since: u64,
 }
 
 fn watch(sched: &Sched) {
-    let mut seen = vec![Seen::default(); sched.processors.len()];
-    let mut ready = ReadyList::new();
-    let mut delay = MIN_DELAY;
+    let mut view = View {
+        seen: vec![Seen::default(); sched.processors.len()],
+        unwatched: false,
+        ready: ReadyList::new(),
+    };
+    let mut delay = MAX_DELAY;
     let mut quiet = 0;
+    let mut idle = 0;
     while !sched.stopping() {
         let wakes = sched.sysmon.wakes.load(Ordering::Acquire);
-        // Only after a long quiet time, so that a program with an event now and then does not have
-        // to wake us for each.
-        if delay == MAX_DELAY && sched.idle.sysmon_lies_down(sched.max_procs()) {
-            if !sched.stopping() {
-                sys::futex_wait(&sched.sysmon.wakes, wakes, None);
-            }
-            sched.idle.sysmon_gets_up();
-            delay = MIN_DELAY;
-            quiet = 0;
-            continue;
+        let lies_down = idle >= IDLE_LOOKS && sched.idle.sysmon_lies_down(sched.max_procs());
+        if lies_down || delay > MIN_DELAY {
+            sched.sysmon.slow.store(1, Ordering::Relaxed);
         }
-        sys::futex_wait(&sched.sysmon.wakes, wakes, Some(delay));
-        if look(sched, &mut seen, &mut ready) {
+        if !sched.stopping() {
+            let timeout = (!lies_down).then_some(delay);
+            sys::futex_wait(&sched.sysmon.wakes, wakes, timeout);
+        }
+        let hurried = sched.sysmon.slow.swap(0, Ordering::Relaxed) == 0 && delay > MIN_DELAY;
+        if lies_down {
+            sched.idle.sysmon_gets_up();
+            idle = 0;
+        }
+        if sched.idle.counts().idle() == sched.max_procs() {
+            idle += 1;
+        } else {
+            idle = 0;
+        }
+        if view.look(sched) || hurried {
             delay = MIN_DELAY;
             quiet = 0;
         } else {
@@ -97,37 +134,96 @@ fn watch(sched: &Sched) {
     }
 }
 
-/// Looks at everything once; whether there was something to do.
-fn look(sched: &Sched, seen: &mut [Seen], ready: &mut ReadyList) -> bool {
-    let now = clock::now();
-    let mut helped = false;
-    for (p, seen) in sched.processors.iter().zip(seen) {
-        let tick = p.tick();
-        let stands_still = tick == seen.tick;
-        seen.tick = tick;
-        if !stands_still {
+/// What sysmon remembers from look to look.
+struct View {
+    /// By the index of the processor.
+    seen: Vec<Seen>,
+    /// Whether nobody watched for events and timers, while a processor was idle.
+    unwatched: bool,
+    /// Reused from look to look.
+    ready: ReadyList,
+}
+
+impl View {
+    /// Looks at everything once; whether there was something to do.
+    fn look(&mut self, sched: &Sched) -> bool {
+        let now = clock::now();
+        let mut helped = false;
+        for (p, seen) in sched.processors.iter().zip(&mut self.seen) {
+            let tick = p.tick();
+            if tick != seen.tick {
+                seen.tick = tick;
+                seen.since = now;
+                continue;
+            }
+            if !(p.run_next.is_empty() && p.stealer.is_empty()) && sched.wake_searcher() {
+                helped = true;
+            }
+            // One that sleeps until its earliest timer is on time by itself.
+            if p.timers.next() < now.saturating_sub(LATE) {
+                p.timers.fire_due(now, &mut self.ready);
+            }
+        }
+        helped |= retake(sched, &self.seen, now);
+        helped |= self.keep_watch(sched);
+        if sched.source.has_waiters()
+            && !sched.idle.is_polling()
+            && sched.last_poll() < now.saturating_sub(LATE)
+        {
+            sched.last_poll.store(now, Ordering::Relaxed);
+            if let Err(error) = sched.source.poll(Wait::Now, &mut self.ready) {
+                tracing::error!(%error, "polling for events failed");
+            }
+        }
+        helped |= !self.ready.is_empty();
+        for parked in self.ready.drain() {
+            parked.ready();
+        }
+        helped
+    }
+
+    /// If nobody has watched for events and timers since the last look, though a processor is idle
+    /// and others are busy, wakes a machine: it will find nothing, and watch.
+    fn keep_watch(&mut self, sched: &Sched) -> bool {
+        let idle = sched.idle.counts().idle();
+        let unwatched = idle > 0
+            && idle < sched.max_procs()
+            && !sched.idle.is_polling()
+            && (sched.source.has_waiters() || sched.next_deadline() != FOREVER);
+        let before = std::mem::replace(&mut self.unwatched, unwatched);
+        unwatched && before && sched.wake_searcher()
+    }
+}
+
+/// Takes processors away from goroutines that keep them for too long, if they are missed.
+fn retake(sched: &Sched, seen: &[Seen], now: u64) -> bool {
+    // An idle processor can do whatever there is to do: a searcher steals even from `runnext`.
+    if sched.idle.counts().idle() > 0 || !sched.work_waits() {
+        return false;
+    }
+    let mut taken = Vec::new();
+    for machine in sched.machines.all().iter() {
+        let Some(index) = machine.processor() else {
+            continue;
+        };
+        let seen = &seen[index];
+        let blocks = machine
+            .blocking_since()
+            .is_some_and(|since| now.saturating_sub(since) >= BLOCKING_SLICE);
+        let slice_is_spent = seen.tick == sched.processors[index].tick()
+            && now.saturating_sub(seen.since) >= TIME_SLICE;
+        if !blocks && !slice_is_spent {
             continue;
         }
-        if !(p.run_next.is_empty() && p.stealer.is_empty()) && sched.wake_searcher() {
-            helped = true;
-        }
-        // One that sleeps until its earliest timer is on time by itself.
-        if p.timers.next() != FOREVER && p.timers.next() < now.saturating_sub(LATE) {
-            p.timers.fire_due(now, ready);
+        match machine.take_from_outside() {
+            Some(p) => taken.push(p),
+            None if slice_is_spent => machine.handshake.ask_to_yield(),
+            None => {}
         }
     }
-    if sched.source.has_waiters()
-        && !sched.idle.is_polling()
-        && sched.last_poll() < now.saturating_sub(LATE)
-    {
-        sched.last_poll.store(now, Ordering::Relaxed);
-        if let Err(error) = sched.source.poll(Wait::Now, ready) {
-            tracing::error!(%error, "polling for events failed");
-        }
-    }
-    helped |= !ready.is_empty();
-    for parked in ready.drain() {
-        parked.ready();
+    let helped = !taken.is_empty();
+    for p in taken {
+        sched.handoff_p(p);
     }
     helped
 }

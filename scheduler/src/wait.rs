@@ -229,7 +229,8 @@ impl fmt::Debug for Parked {
     }
 }
 
-/// The coming wait of the current task, goroutine or thread.
+/// The coming wait of the current task, goroutine or thread. A goroutine that is unwinding counts
+/// as a thread.
 #[derive(Debug)]
 pub struct Wait {
     task: Task,
@@ -250,8 +251,10 @@ impl Wait {
     #[inline]
     pub fn new() -> Self {
         let task = match crate::g::Current::get() {
-            Some(g) => Task::Goroutine(g),
-            None => Task::Thread(ThreadWaiter::current()),
+            Some(g) if !std::thread::panicking() => Task::Goroutine(g),
+            // While a goroutine unwinds it may not change threads, and no other may run on its
+            // thread, or std's count of panics is wrong on both (H5). It waits as a thread does.
+            _ => Task::Thread(ThreadWaiter::current()),
         };
         Wait {
             task,
@@ -292,7 +295,8 @@ impl Wait {
     {
         match self.task {
             Task::Goroutine(g) => g.park(why, deadline, publish),
-            Task::Thread(t) => t.park(deadline, publish),
+            // A plain thread, or an unwinding goroutine, whose processor goes elsewhere meanwhile.
+            Task::Thread(t) => crate::blocking(|| t.park(deadline, publish)),
         }
     }
 }

@@ -15,6 +15,8 @@
 
 #[path = "../src/completion.rs"]
 mod completion;
+#[path = "../src/handshake.rs"]
+mod handshake;
 #[path = "../src/idle.rs"]
 mod idle;
 #[path = "../src/park_token.rs"]
@@ -50,6 +52,39 @@ mod sync {
     }
 }
 
+/// What `crate::barrier` means: full fences on both sides, which is what the kernel promises of the
+/// asymmetric pair. Either can be taken out.
+mod barrier {
+    use std::cell::Cell;
+
+    use loom::sync::atomic::{Ordering, fence};
+
+    thread_local! {
+        /// The barrier that is taken out.
+        pub static WITHOUT: Cell<Option<&'static str>> = const { Cell::new(None) };
+    }
+
+    fn unless_without(name: &str) {
+        if WITHOUT.get() != Some(name) {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    pub fn light() {
+        unless_without("light");
+    }
+
+    pub fn heavy() {
+        unless_without("heavy");
+    }
+
+    pub fn wait_a_little(_: u32) {
+        loom::thread::yield_now();
+    }
+}
+
+#[path = "models/handshake_models.rs"]
+mod handshake_models;
 #[path = "models/idle_models.rs"]
 mod idle_models;
 #[path = "models/wait_models.rs"]

@@ -1,0 +1,86 @@
+//! Goroutines that compute without end stop nobody else.
+
+mod common;
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::scheduler;
+use marmot_scheduler::go;
+use marmot_scheduler::goroutine::{sleep, sleep_until};
+
+/// The tests measure, so they run one at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Computes until told to stop, without a call into the runtime.
+fn spin(stop: &AtomicBool) -> u64 {
+    let mut n = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        n = black_box(n.wrapping_add(1));
+    }
+    n
+}
+
+#[test]
+fn a_ticker_beside_four_hogs_is_on_time() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let s = scheduler(2);
+    let mut late: Vec<Duration> = s.handle().run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let hogs: Vec<_> = (0..4)
+            .map(|_| {
+                let stop = stop.clone();
+                go(move || spin(&stop))
+            })
+            .collect();
+        let begin = Instant::now();
+        let mut next = begin;
+        let mut late = Vec::new();
+        while begin.elapsed() < Duration::from_secs(2) {
+            next += Duration::from_millis(1);
+            sleep_until(next);
+            let now = Instant::now();
+            late.push(now - next);
+            next = now;
+        }
+        stop.store(true, Ordering::Relaxed);
+        for hog in hogs {
+            assert!(hog.join().unwrap() > 0, "every hog has run");
+        }
+        late
+    });
+    late.sort_unstable();
+    let p99 = late[late.len() * 99 / 100];
+    println!(
+        "1 ms ticker beside 4 hogs at max_procs=2: {} ticks, late by {:?} (median), {p99:?} (p99), {:?} (max)",
+        late.len(),
+        late[late.len() / 2],
+        late[late.len() - 1]
+    );
+    assert!(p99 < Duration::from_millis(20), "p99 {p99:?}");
+}
+
+#[test]
+fn a_goroutine_that_only_spawns_starves_nobody() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let s = scheduler(1);
+    s.handle().run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let children = Arc::new(AtomicUsize::new(0));
+        let spawner = go({
+            let (stop, children) = (stop.clone(), children.clone());
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let children = children.clone();
+                    go(move || children.fetch_add(1, Ordering::Relaxed));
+                }
+            }
+        });
+        sleep(Duration::from_millis(30));
+        stop.store(true, Ordering::Relaxed);
+        spawner.join().unwrap();
+        assert!(children.load(Ordering::Relaxed) > 0);
+    });
+}
