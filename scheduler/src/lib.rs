@@ -113,6 +113,26 @@
 //! memory model. Each of the fences is taken out there, one at a time, on every test run, and a
 //! model has to fail; `docs/HACKING.md` lists the swaps and other faults that were planted.
 //!
+//! # Those who stay away
+//!
+//! A goroutine that computes for long, or blocks its thread, must not keep its processor from the
+//! others. No signal can switch its stack, for Rust has no safe points. So the *processor* is taken
+//! away from the machine, and the goroutine goes on without, on its thread.
+//!
+//! To that end a machine knows two states. It is *inside* while its scheduling loop runs, and while
+//! a goroutine calls in to spawn, to ready another or to park; only then does it touch its
+//! processor. It is *outside* while the goroutine's own code runs. Entering costs a store, a load
+//! and no fence; sysmon, which wants to take the processor from a machine outside, pays for both
+//! with a `membarrier` (`handshake.rs`). It takes it after 10 ms, or after 20 us in a
+//! [`blocking`](crate::blocking()) region, if there is work that no idle processor can do, and gives
+//! it to a machine that sleeps or to a new one. The old machine notices when it enters next. If its
+//! goroutine parks then, nothing is lost; if it goes on, the machine wins an idle processor, or the
+//! goroutine queues up for one.
+//!
+//! A goroutine that is unwinding must not change threads, and no other may run on its thread
+//! meanwhile, since std counts panics by thread (H5). It waits as a plain thread does, in a
+//! `blocking` region.
+//!
 //! What is *not* on a queue that others can see is `runnext`. A goroutine there is run by its own
 //! processor as soon as the current one parks, so a sleeping machine does not count it as work. If
 //! the current one computes for long, sysmon notices, and wakes a machine that takes it (`sysmon.rs`).
@@ -145,7 +165,8 @@
 //! | `processor.rs`, `run_next.rs` | the processor, its queue and its slot |
 //! | `idle.rs`, `park_lot.rs` | the idle protocol, and the lists behind it |
 //! | `timers.rs`, `timer_heap.rs`, `clock.rs` | time |
-//! | `sysmon.rs` | the watchman |
+//! | `sysmon.rs`, `handshake.rs`, `barrier.rs` | the watchman, and how it takes a processor |
+//! | `blocking.rs` | calls that announce that they block |
 //! | `sched.rs` | one scheduler: its beginning, its end, the global queue |
 //! | `spawn.rs`, `scope.rs`, `completion.rs` | spawning and joining |
 //! | `goroutine.rs`, `handle.rs`, `config.rs` | what users see |

@@ -1,7 +1,8 @@
 //! The waiter that is an OS thread: a wait word and a private futex.
 //!
-//! This is one of the two files that touch thread-local storage, behind `#[inline(never)]`, and
-//! only on plain threads: no goroutine ever gets here (see "H1" in `docs/CAVEATS.md`).
+//! This is the file that touches thread-local storage, behind `#[inline(never)]`. Plain threads get
+//! here, and goroutines that unwind, which stay on their thread until they have (H1 and H5 in
+//! `docs/CAVEATS.md`).
 //!
 //! # Invariants
 //!

@@ -25,7 +25,9 @@ where
     A: std::net::ToSocketAddrs,
 {
     let mut last = None;
-    for addr in addr.to_socket_addrs()? {
+    // A look-up of a name waits for the network, in the C library: on the thread.
+    let addresses = marmot_scheduler::blocking(|| addr.to_socket_addrs())?;
+    for addr in addresses {
         match f(addr) {
             Ok(done) => return Ok(done),
             Err(error) => last = Some(error),
