@@ -135,7 +135,7 @@ pub use marmot_channel as channel;
 pub use marmot_channel::{select, select_biased};
 pub use marmot_scheduler::goroutine::{sleep, yield_now};
 pub use marmot_scheduler::{
-    Handle, JoinHandle, ShutDown, blocking, go, max_procs, num_goroutines, scope,
+    Handle, JoinHandle, ShutDown, blocking, go, goroutine_local, max_procs, num_goroutines, scope,
 };
 
 /// Goroutines: spawning, naming, parking. Mirrors `std::thread`.

@@ -40,6 +40,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::arena::{self, Slot, StackClass};
 use crate::clock;
+use crate::goroutine_local::Locals;
 use crate::machine::M;
 use crate::park_token::ParkToken;
 use crate::sched::Sched;
@@ -76,6 +77,8 @@ pub(crate) struct G {
     spawned_at: AtomicPtr<Location<'static>>,
     /// Its name. Owner, at spawn and end.
     name: UnsafeCell<Option<Arc<str>>>,
+    /// Its goroutine-local values. Owner.
+    locals: UnsafeCell<Option<Box<Locals>>>,
     /// Constant.
     class: StackClass,
 }
@@ -102,6 +105,7 @@ impl G {
             object: AtomicUsize::new(0),
             spawned_at: AtomicPtr::new(std::ptr::null_mut()),
             name: UnsafeCell::new(None),
+            locals: UnsafeCell::new(None),
             class,
         }
     }
@@ -120,6 +124,37 @@ impl G {
     pub(crate) unsafe fn name(&self) -> Option<&Arc<str>> {
         // SAFETY: written by the owner at spawn and end only, and the caller is the owner.
         unsafe { &*self.name.get() }.as_ref()
+    }
+
+    /// Its goroutine-local values.
+    ///
+    /// # Safety
+    /// The caller is the goroutine itself.
+    pub(crate) unsafe fn locals(&self) -> &Locals {
+        let locals = self.locals.get();
+        // SAFETY: the caller is the owner, and shares what is there with itself alone.
+        if unsafe { &*locals }.is_none() {
+            // SAFETY: as owner; there is nothing yet that could be referred to.
+            unsafe { *locals = Some(Box::default()) };
+        }
+        // SAFETY: as above. It stays until the goroutine ends.
+        unsafe { &*locals }
+            .as_deref()
+            .expect("it has just been put in")
+    }
+
+    /// Destroys its goroutine-local values, on its own stack, when its closure has returned.
+    ///
+    /// # Safety
+    /// The caller is the goroutine itself.
+    #[inline]
+    pub(crate) unsafe fn destroy_locals(&self) {
+        // SAFETY: as for `locals`.
+        if let Some(locals) = unsafe { &*self.locals.get() } {
+            locals.destroy();
+        }
+        // SAFETY: as for `locals`; no reference is left.
+        drop(unsafe { (*self.locals.get()).take() });
     }
 }
 

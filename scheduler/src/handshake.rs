@@ -127,7 +127,7 @@ impl Handshake {
     }
 
     /// Sysmon: A1 to A3. `Some` is the right to take the processor, to be followed by
-    /// [`taken`](Self::taken).
+    /// [`Asked::taken`].
     pub(crate) fn ask(&self) -> Option<Asked<'_>> {
         // A1. From FREE, or from a YIELD that the machine has not come by yet. It may come by just
         // now, hence the exchange. One that has not noticed the last taking has nothing to take.

@@ -169,7 +169,7 @@
 //! | `blocking.rs` | calls that announce that they block |
 //! | `sched.rs` | one scheduler: its beginning, its end, the global queue |
 //! | `spawn.rs`, `scope.rs`, `completion.rs` | spawning and joining |
-//! | `goroutine.rs`, `handle.rs`, `config.rs` | what users see |
+//! | `goroutine.rs`, `goroutine_local.rs`, `handle.rs`, `config.rs` | what users see |
 //! | `event.rs` | the hook for the poller |
 //! | `overflow.rs`, `fatal.rs`, `sys.rs` | the ways to end, and the system calls |
 
@@ -184,6 +184,7 @@ mod fatal;
 mod find;
 mod g;
 pub mod goroutine;
+mod goroutine_local;
 mod handle;
 mod handshake;
 mod idle;
@@ -211,6 +212,7 @@ pub use arena::force_mprotect_guards;
 pub use arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
 pub use blocking::blocking;
 pub use config::{Config, DEFAULT_MAIN_STACK_SIZE, MAX_PROCS};
+pub use goroutine_local::{AccessError, GoroutineLocal};
 #[doc(hidden)]
 pub use handle::doc_runtime;
 pub use handle::{Handle, Scheduler, ShutDown, go, max_procs, num_goroutines, scope};

@@ -78,6 +78,15 @@ impl<T> Packet<T> {
     }
 }
 
+/// Destroys the goroutine-local values of the current goroutine.
+#[inline]
+fn destroy_locals() {
+    if let Some(here) = Current::get() {
+        // SAFETY: the caller is the goroutine itself.
+        unsafe { here.block().destroy_locals() };
+    }
+}
+
 /// Waits until `done` has happened. The caller is its one waiter.
 pub(crate) fn wait_for(done: &Completion<Ticket>, why: Why) {
     while !done.is_done() {
@@ -129,6 +138,8 @@ where
     let theirs = packet.clone();
     let body = move || {
         let result = catch_unwind(AssertUnwindSafe(f));
+        // A destructor that panics has been reported by the panic hook, and changes nothing else.
+        let _ = catch_unwind(destroy_locals);
         theirs.finish(result);
         let scope = theirs.scope.clone();
         // If nobody holds the handle the result is dropped here, which may panic. It has been
