@@ -15,6 +15,7 @@ use crate::runtime::Runtime;
 /// | [`max_procs`](Self::max_procs) | `MARMOT_MAXPROCS` | the cores this process may use | 1 to 65,536 |
 /// | [`stack_size`](Self::stack_size) | `MARMOT_STACK_SIZE` | 192 KiB | 64 KiB to 1 GiB |
 /// | [`main_stack_size`](Self::main_stack_size) | | 8 MiB | 64 KiB to 1 GiB |
+/// | [`max_machines`](Self::max_machines) | | 10,000 | at least 1 |
 /// | [`name`](Self::name) | | `marmot` | |
 ///
 /// A variable that cannot be read is an error even where a call would win: it was meant to say
@@ -37,6 +38,7 @@ pub struct Builder {
     max_procs: Option<usize>,
     stack_size: Option<usize>,
     main_stack_size: Option<usize>,
+    max_machines: Option<usize>,
     name: Option<String>,
 }
 
@@ -65,6 +67,14 @@ impl Builder {
     /// the limits of [`stack_size`](Self::stack_size).
     pub fn main_stack_size(mut self, bytes: usize) -> Self {
         self.main_stack_size = Some(bytes);
+        self
+    }
+
+    /// Sets the most threads that run goroutines. There are more than `max_procs` of them when
+    /// goroutines block their threads. At the limit, goroutines that could run wait until a thread
+    /// comes back; nothing fails. Spare threads beyond a few dozen end after some idle seconds.
+    pub fn max_machines(mut self, n: usize) -> Self {
+        self.max_machines = Some(n);
         self
     }
 
@@ -101,6 +111,9 @@ impl Builder {
         }
         if let Some(bytes) = self.main_stack_size {
             config = config.main_stack_size(bytes)?;
+        }
+        if let Some(n) = self.max_machines {
+            config = config.max_machines(n)?;
         }
         if let Some(name) = self.name {
             config = config.name(name)?;

@@ -9,6 +9,8 @@ use crate::arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
 pub const MAX_PROCS: usize = 65_536;
 /// The stack size of the goroutine that `run` starts, in bytes of address space.
 pub const DEFAULT_MAIN_STACK_SIZE: usize = 8 << 20;
+/// The most threads that run goroutines, unless set.
+pub const DEFAULT_MAX_MACHINES: usize = 10_000;
 
 /// The settings of a scheduler.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Config {
     pub(crate) stack_size: usize,
     /// The same for the goroutine that `run` starts.
     pub(crate) main_stack_size: usize,
+    /// The most threads that run goroutines.
+    pub(crate) max_machines: usize,
     /// The name of the machines' threads.
     pub(crate) name: String,
 }
@@ -56,6 +60,7 @@ impl Config {
             max_procs,
             stack_size,
             main_stack_size: DEFAULT_MAIN_STACK_SIZE,
+            max_machines: DEFAULT_MAX_MACHINES,
             name: "marmot".to_owned(),
         })
     }
@@ -89,6 +94,20 @@ impl Config {
     /// `InvalidInput` above 1 GiB.
     pub fn main_stack_size(mut self, bytes: usize) -> io::Result<Config> {
         self.main_stack_size = checked_stack("main_stack_size", bytes)?;
+        Ok(self)
+    }
+
+    /// Sets the most threads that run goroutines, those that block among them.
+    ///
+    /// # Errors
+    /// `InvalidInput` for 0.
+    pub fn max_machines(mut self, n: usize) -> io::Result<Config> {
+        if n == 0 {
+            return Err(invalid(
+                "max_machines is 0; it must be at least 1".to_owned(),
+            ));
+        }
+        self.max_machines = n;
         Ok(self)
     }
 

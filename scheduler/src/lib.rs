@@ -211,7 +211,7 @@ mod wait_word;
 pub use arena::force_mprotect_guards;
 pub use arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
 pub use blocking::blocking;
-pub use config::{Config, DEFAULT_MAIN_STACK_SIZE, MAX_PROCS};
+pub use config::{Config, DEFAULT_MAIN_STACK_SIZE, DEFAULT_MAX_MACHINES, MAX_PROCS};
 pub use goroutine_local::{AccessError, GoroutineLocal};
 #[doc(hidden)]
 pub use handle::doc_runtime;

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::clock;
 use crate::event::{ReadyList, Wait};
@@ -27,6 +28,11 @@ use crate::wait::Ticket;
 
 /// The stack of a machine's thread, in bytes. No user code runs on it.
 const MACHINE_STACK: usize = 512 * 1024;
+
+/// Sleeping machines that are kept for the next goroutines that block their threads.
+const SPARES: usize = 32;
+/// How long one beyond those sleeps before it ends.
+const SPARE_TIME: Duration = Duration::from_secs(5);
 
 /// The half of a machine that belongs to its thread: its scheduling loop, and the goroutine that
 /// it runs, use it by turns. Neither `Send` nor `Sync`.
@@ -402,7 +408,7 @@ impl M {
     }
 
     /// R4 to R7, until there is a processor again. The machine is on the list of sleepers. False
-    /// when the scheduler stops.
+    /// when the machine is to end: the scheduler stops, or there are too many spare ones.
     fn sleep(&self) -> bool {
         let sched = &*self.sched;
         // Only a machine that has just given up a processor needs to watch for events: one that
@@ -450,13 +456,16 @@ impl M {
                 may_poll = false;
                 continue;
             }
-            self.sleeper.sleep_on_futex();
+            let spare = sched.lot.has_spares_beyond(SPARES);
+            self.sleeper.sleep_on_futex(spare.then_some(SPARE_TIME));
             match sched.lot.delist(&self.sleeper) {
                 Woken::With(p) => {
                     self.set_p(p);
                     self.set_searching();
                     return true;
                 }
+                // It has slept for long, or was signalled late; there are enough without it.
+                Woken::Without if spare && sched.lot.has_spares_beyond(SPARES) => return false,
                 // The scheduler stops, or a signal came late: its waker's processor had been found
                 // on the list by an earlier look.
                 Woken::Without => sched.lot.enlist(self.sleeper.clone(), None),

@@ -16,6 +16,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::event::EventSource;
 use crate::processor::P;
@@ -57,16 +58,19 @@ impl Sleeper {
         }
     }
 
-    /// R7 on the futex. Returns when signalled.
-    pub(crate) fn sleep_on_futex(&self) {
+    /// R7 on the futex. Returns when signalled, or after `timeout`.
+    pub(crate) fn sleep_on_futex(&self, timeout: Option<Duration>) {
         let entered = self
             .state
             .compare_exchange(AWAKE, ON_FUTEX, Ordering::AcqRel, Ordering::Acquire)
             .is_ok();
         while entered && self.state.load(Ordering::Acquire) == ON_FUTEX {
-            sys::futex_wait(&self.state, ON_FUTEX, None);
+            sys::futex_wait(&self.state, ON_FUTEX, timeout);
+            if timeout.is_some() {
+                break;
+            }
         }
-        self.state.store(AWAKE, Ordering::Release);
+        self.state.swap(AWAKE, Ordering::AcqRel);
     }
 
     /// R7 in the event source: runs `poll` unless a signal has come already.
@@ -176,6 +180,11 @@ impl ParkLot {
             lists.sleepers.remove(at);
         }
         Woken::Without
+    }
+
+    /// Whether more machines sleep than are worth keeping.
+    pub(crate) fn has_spares_beyond(&self, keep: usize) -> bool {
+        self.lock().sleepers.len() > keep
     }
 
     /// All sleepers, taken off the list: for the end of the scheduler.

@@ -158,6 +158,13 @@ impl P {
             .map(|g| unsafe { Runnable::from_g(g) })
     }
 
+    /// Moves what is in `runnext` to the queue, where others see it.
+    pub(crate) fn expose_next(&self) {
+        if let Some(next) = self.take_next() {
+            self.push(next);
+        }
+    }
+
     /// The queue, as the destination of a theft. Empty when a theft begins.
     pub(crate) fn queue(&self) -> &Worker<Runnable> {
         &self.queue

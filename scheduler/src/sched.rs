@@ -10,6 +10,7 @@ use crossbeam_deque::{Injector, Steal};
 
 use crate::arena::StackClass;
 use crate::barrier;
+use crate::clock;
 use crate::config::Config;
 use crate::event::EventSource;
 use crate::g::{Current, Runnable};
@@ -26,6 +27,8 @@ use crate::wait::WaitHeader;
 /// How long the end of a scheduler waits for machines that are busy with a goroutine, which stop
 /// at its next scheduling point. The idle ones stop at once.
 const STOP_GRACE: Duration = Duration::from_millis(100);
+/// How long no thread is asked for after one was refused, in nanoseconds.
+const START_RETRY: u64 = 10_000_000;
 /// How often `drain` looks at the number of goroutines.
 const DRAIN_CHECK: Duration = Duration::from_millis(1);
 
@@ -50,6 +53,8 @@ pub(crate) struct Sched {
     /// Goroutines spawned from outside; those spawned on a processor are counted there.
     spawned_outside: AtomicU64,
     ended_outside: AtomicU64,
+    /// When a thread could not be started last, on the runtime's clock; 0 if that never was.
+    start_failed: AtomicU64,
     /// How many goroutines are in a `blocking` region.
     blocking: AtomicU32,
     me: Weak<Sched>,
@@ -92,6 +97,11 @@ impl Machines {
     pub(crate) fn ended(&self) {
         *self.lock() -= 1;
         self.changed.notify_all();
+    }
+
+    /// How many threads there are, sysmon's included.
+    fn count(&self) -> usize {
+        *self.lock()
     }
 
     /// Waits until at most `left` machines are there, or until `deadline`.
@@ -138,6 +148,7 @@ impl Sched {
             sysmon: Sysmon::default(),
             spawned_outside: AtomicU64::new(0),
             ended_outside: AtomicU64::new(0),
+            start_failed: AtomicU64::new(0),
             blocking: AtomicU32::new(0),
             me: me.clone(),
         });
@@ -218,39 +229,62 @@ impl Sched {
     /// After a reservation: a machine that sleeps, or a new one, gets the processor.
     #[cold]
     #[inline(never)]
-    fn wake_machine(&self) {
+    fn wake_machine(&self) -> bool {
         self.note_busy();
-        self.give_to_machine(self.lot.take_reserved());
+        self.give_to_machine(self.lot.take_reserved())
     }
 
-    /// A machine that sleeps, or a new one, gets the processor, as a searcher that is counted.
-    fn give_to_machine(&self, p: Box<P>) {
-        match self.lot.assign(p) {
-            Ok(sleeper) => sleeper.signal(&*self.source),
-            Err(p) => {
-                let Some(me) = self.me.upgrade() else {
-                    return;
-                };
-                if let Err((error, p)) = M::start(&me, Some(p)) {
-                    // All machines that exist are awake, or one would have been on the list. They
-                    // will come to the work.
-                    tracing::warn!(%error, "cannot start a thread to run goroutines; going on with those there are");
-                    if let Some(p) = p {
-                        self.lot.put_back(p);
-                    }
-                    self.idle.release(true);
-                }
+    /// A machine that sleeps, or a new one, gets the processor, as a searcher that is counted. False
+    /// if there is none and none can be made: then the processor lies idle until a machine comes
+    /// back, and the work on it waits.
+    fn give_to_machine(&self, p: Box<P>) -> bool {
+        let p = match self.lot.assign(p) {
+            Ok(sleeper) => {
+                sleeper.signal(&*self.source);
+                return true;
             }
+            Err(p) => p,
+        };
+        let refused = match self.start_machine(p) {
+            Ok(()) => return true,
+            Err(refused) => refused,
+        };
+        // All machines that exist are awake, or one would have been on the list. Whichever comes
+        // back first takes the processor (`regain_p`, or R6), so what is on it has to be visible.
+        if let Some(p) = refused {
+            p.expose_next();
+            self.lot.put_back(p);
         }
+        self.idle.release(true);
+        false
+    }
+
+    /// A new machine for a processor, which is given back if there are too many or none can be made.
+    fn start_machine(&self, p: Box<P>) -> Result<(), Option<Box<P>>> {
+        let now = clock::now();
+        let failed = self.start_failed.load(Ordering::Relaxed);
+        if failed != 0 && now.saturating_sub(failed) < START_RETRY {
+            return Err(Some(p));
+        }
+        let full = self.machines.count() > self.config.max_machines;
+        let Some(me) = self.me.upgrade().filter(|_| !full) else {
+            self.start_failed.store(now.max(1), Ordering::Relaxed);
+            tracing::warn!(
+                max_machines = self.config.max_machines,
+                "the limit of threads is reached; goroutines wait until one comes back"
+            );
+            return Err(Some(p));
+        };
+        M::start(&me, Some(p)).map_err(|(error, p)| {
+            self.start_failed.store(now.max(1), Ordering::Relaxed);
+            tracing::warn!(%error, "cannot start a thread; goroutines wait until one comes back");
+            p
+        })
     }
 
     /// For sysmon: has a machine search, if one may. Whether it was woken.
     pub(crate) fn wake_searcher(&self) -> bool {
-        let reserved = self.idle.submitted().is_some();
-        if reserved {
-            self.wake_machine();
-        }
-        reserved
+        self.idle.submitted().is_some() && self.wake_machine()
     }
 
     /// W1 and W2, after a reservation.
