@@ -217,13 +217,16 @@ impl<T: AsFd> Pollable<T> {
 
     fn set_deadline(&self, direction: Direction, at: Option<Instant>) {
         self.limits(direction).set_deadline(at);
+        // Readied when no lock is held: readying may let other goroutines run first.
+        let mut waiters = Vec::new();
         self.members.for_each(|record| {
-            record.slot(direction).notify_all(|ticket| {
-                if let Some(parked) = ticket.claim(Outcome::Ready) {
-                    parked.ready();
-                }
-            });
+            record
+                .slot(direction)
+                .notify_all(|ticket| waiters.extend(ticket.claim(Outcome::Ready)));
         });
+        for parked in waiters {
+            parked.ready();
+        }
         self.blocked.ring();
     }
 

@@ -181,7 +181,8 @@ fn park_until(here: Current, deadline: Option<Instant>) {
     let token = &g.park_token;
     let number = wait.number();
     // `token` lies in the control block, not in a frame: it may be touched whenever this runs. If
-    // the wait has timed out by then, a PARKED that is left behind costs one spurious return.
+    // the wait has timed out by then, a PARKED that is left behind costs one spurious return, and
+    // the number of a later park is not replaced by that of this one.
     wait.park(Why::new(Reason::Park), deadline, || {
         if token.publish(id, number) {
             Publish::Published

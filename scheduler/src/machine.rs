@@ -174,11 +174,12 @@ impl M {
         if let Some(p) = self.take_p() {
             self.sched.lot.put_back(p);
         }
-        let sched = self.sched.clone();
-        sched.machines.unregister(&self.shared);
-        // Everything of this machine is gone before its end is announced.
+        let machines = self.sched.machines.clone();
+        machines.unregister(&self.shared);
+        // Everything of this machine is gone before its end is announced, its hold on the scheduler
+        // too.
         drop(self);
-        sched.machines.ended();
+        machines.ended();
     }
 
     #[inline]

@@ -12,8 +12,9 @@
 //!
 //! 1. `EMPTY -> NOTIFIED` and `PARKED -> NOTIFIED` by any thread that has the right id;
 //!    `EMPTY -> PARKED` and `* -> EMPTY` by the goroutine alone (the former on its behalf).
-//! 2. While the word says `PARKED`, `number` is that of the wait to claim. `number` only ever names
-//!    waits of `park`, so that a claim that comes late is at worst a spurious return from `park`.
+//! 2. While the word says `PARKED`, `number` is that of the wait to claim, or the wait is over.
+//!    `number` only ever names waits of `park`, so that a claim that comes late is at worst a spurious
+//!    return from `park`; and it only grows, since a `publish` may come late as well.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -64,7 +65,9 @@ impl ParkToken {
     /// On behalf of the parked goroutine, in wait `number`: false if the token came first.
     #[must_use]
     pub(crate) fn publish(&self, id: u64, number: u64) -> bool {
-        self.number.store(number, Ordering::Relaxed);
+        // Not a store: this may run late, for a wait that has timed out, when a later park has been
+        // published already, of the next goroutine in the slot even. Numbers of one word only grow.
+        self.number.fetch_max(number, Ordering::Relaxed);
         // Release: `number` is there for whoever sees PARKED.
         self.word
             .compare_exchange(

@@ -48,7 +48,8 @@ pub(crate) struct Sched {
     /// When events were collected last, on the runtime's clock.
     pub(crate) last_poll: AtomicU64,
     stopping: AtomicBool,
-    pub(crate) machines: Machines,
+    /// Apart, for those who announce the end of their thread when they have let the scheduler go.
+    pub(crate) machines: Arc<Machines>,
     pub(crate) sysmon: Sysmon,
     /// Goroutines spawned from outside; those spawned on a processor are counted there.
     spawned_outside: AtomicU64,
@@ -144,7 +145,7 @@ impl Sched {
             source,
             last_poll: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
-            machines: Machines::default(),
+            machines: Arc::default(),
             sysmon: Sysmon::default(),
             spawned_outside: AtomicU64::new(0),
             ended_outside: AtomicU64::new(0),
@@ -180,6 +181,9 @@ impl Sched {
     /// Makes a goroutine runnable from outside: a plain thread, or another scheduler.
     #[inline(never)]
     pub(crate) fn inject(&self, r: Runnable) {
+        // Once it is queued it may run and end, and with it what keeps the scheduler alive for a
+        // caller who has no handle.
+        let _alive = self.me.upgrade();
         // S1.
         self.global.push(r);
         if self.idle.submitted().is_some() {
@@ -269,17 +273,19 @@ impl Sched {
         let full = self.machines.count() > self.config.max_machines;
         let Some(me) = self.me.upgrade().filter(|_| !full) else {
             self.start_failed.store(now.max(1), Ordering::Relaxed);
-            tracing::warn!(
-                max_machines = self.config.max_machines,
-                "the limit of threads is reached; goroutines wait until one comes back"
-            );
             return Err(Some(p));
         };
-        M::start(&me, Some(p)).map_err(|(error, p)| {
+        // No report from here: this may run in the middle of a goroutine's call into the runtime,
+        // where foreign code, which may call in as well, has no business. Sysmon reports.
+        M::start(&me, Some(p)).map_err(|(_, p)| {
             self.start_failed.store(now.max(1), Ordering::Relaxed);
-            tracing::warn!(%error, "cannot start a thread; goroutines wait until one comes back");
             p
         })
+    }
+
+    /// When a thread was refused last, on the runtime's clock; 0 if that never was.
+    pub(crate) fn start_failed(&self) -> u64 {
+        self.start_failed.load(Ordering::Relaxed)
     }
 
     /// For sysmon: has a machine search, if one may. Whether it was woken.

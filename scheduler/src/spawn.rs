@@ -139,12 +139,17 @@ where
     let body = move || {
         let result = catch_unwind(AssertUnwindSafe(f));
         // A destructor that panics has been reported by the panic hook, and changes nothing else.
-        let _ = catch_unwind(destroy_locals);
+        if let Err(payload) = catch_unwind(destroy_locals) {
+            std::mem::forget(payload);
+        }
         theirs.finish(result);
         let scope = theirs.scope.clone();
         // If nobody holds the handle the result is dropped here, which may panic. It has been
         // reported by the panic hook, and concerns nobody else.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(theirs)));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(theirs))) {
+            // Its own destructor might panic again.
+            std::mem::forget(payload);
+        }
         // Last of all: the scope may end now, and with it what the goroutine borrowed.
         if let Some(scope) = scope {
             scope.leave();

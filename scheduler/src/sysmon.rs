@@ -40,6 +40,8 @@ const LATE: u64 = 10_000_000;
 const TIME_SLICE: u64 = 10_000_000;
 /// The same in a `blocking` region. Shorter calls are not worth a hand-off.
 const BLOCKING_SLICE: u64 = 20_000;
+/// Time between two reports of refused threads, in nanoseconds.
+const REPORT_PAUSE: u64 = 1_000_000_000;
 /// The stack of the thread, in bytes.
 const STACK: usize = 128 * 1024;
 
@@ -63,7 +65,9 @@ impl Sysmon {
             .spawn(move || {
                 sys::exact_timers();
                 watch(&theirs);
-                theirs.machines.ended();
+                let machines = theirs.machines.clone();
+                drop(theirs);
+                machines.ended();
             });
         if made.is_err() {
             sched.machines.ended();
@@ -97,6 +101,7 @@ fn watch(sched: &Sched) {
     let mut view = View {
         seen: vec![Seen::default(); sched.processors.len()],
         unwatched: false,
+        reported: 0,
         ready: ReadyList::new(),
     };
     let mut delay = MAX_DELAY;
@@ -104,7 +109,10 @@ fn watch(sched: &Sched) {
     let mut idle = 0;
     while !sched.stopping() {
         let wakes = sched.sysmon.wakes.load(Ordering::Acquire);
-        let lies_down = idle >= IDLE_LOOKS && sched.idle.sysmon_lies_down(sched.max_procs());
+        // Work may wait though all processors are idle: if no thread could be made for it.
+        let lies_down = idle >= IDLE_LOOKS
+            && !sched.work_waits()
+            && sched.idle.sysmon_lies_down(sched.max_procs());
         if lies_down || delay > MIN_DELAY {
             sched.sysmon.slow.store(1, Ordering::Relaxed);
         }
@@ -140,6 +148,8 @@ struct View {
     seen: Vec<Seen>,
     /// Whether nobody watched for events and timers, while a processor was idle.
     unwatched: bool,
+    /// When refused threads were reported last, on the runtime's clock.
+    reported: u64,
     /// Reused from look to look.
     ready: ReadyList,
 }
@@ -164,8 +174,11 @@ impl View {
                 p.timers.fire_due(now, &mut self.ready);
             }
         }
+        // No thread could be made for it when it was queued.
+        helped |= !sched.global_is_empty() && sched.wake_searcher();
         helped |= retake(sched, &self.seen, now);
         helped |= self.keep_watch(sched);
+        self.report_refusals(sched, now);
         if sched.source.has_waiters()
             && !sched.idle.is_polling()
             && sched.last_poll() < now.saturating_sub(LATE)
@@ -182,12 +195,22 @@ impl View {
         helped
     }
 
-    /// If nobody has watched for events and timers since the last look, though a processor is idle
-    /// and others are busy, wakes a machine: it will find nothing, and watch.
+    /// Says so if threads were refused, once a second at most.
+    fn report_refusals(&mut self, sched: &Sched, now: u64) {
+        let failed = sched.start_failed();
+        if failed > self.reported && now.saturating_sub(self.reported) > REPORT_PAUSE {
+            self.reported = now;
+            tracing::warn!(
+                max_machines = sched.config.max_machines,
+                "no further thread can be had; goroutines wait until one comes back"
+            );
+        }
+    }
+
+    /// If nobody has watched for events and timers since the last look, though a processor is idle,
+    /// wakes a machine: it will find nothing, and watch.
     fn keep_watch(&mut self, sched: &Sched) -> bool {
-        let idle = sched.idle.counts().idle();
-        let unwatched = idle > 0
-            && idle < sched.max_procs()
+        let unwatched = sched.idle.counts().idle() > 0
             && !sched.idle.is_polling()
             && (sched.source.has_waiters() || sched.next_deadline() != FOREVER);
         let before = std::mem::replace(&mut self.unwatched, unwatched);

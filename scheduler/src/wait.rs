@@ -191,7 +191,11 @@ unsafe impl Send for Parked {}
 
 impl Parked {
     /// Makes the task runnable: a goroutine is put on a run queue of its runtime, a thread is
-    /// woken. Never blocks.
+    /// woken.
+    ///
+    /// Never waits for anything. But the calling goroutine may have had its time slice, or have lost
+    /// its processor; then it lets others run before it goes on. So hold no lock over this call that
+    /// does not park.
     #[inline]
     pub fn ready(self) {
         let header = self.into_header();

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{at_each_width, scheduler};
-use marmot_scheduler::go;
 use marmot_scheduler::goroutine::{current, park, park_timeout, sleep, sleep_until, yield_now};
+use marmot_scheduler::{go, scope};
 
 #[test]
 fn an_unpark_is_never_lost() {
@@ -165,5 +165,33 @@ fn a_yielder_starves_no_timer() {
             yield_now();
         }
         sleeper.join().unwrap();
+    });
+}
+
+/// Parks that time out at once, each followed by one that only an unpark ends, with more processors
+/// than cores: a park that is published late must not hide the next one.
+#[test]
+fn an_unpark_finds_the_park_after_a_timed_one() {
+    let s = scheduler(8);
+    s.handle().run(|| {
+        scope(|goroutines| {
+            for _ in 0..64 {
+                goroutines.spawn(|| {
+                    for _ in 0..2_000 {
+                        park_timeout(Duration::from_nanos(1));
+                        let flag = Arc::new(AtomicBool::new(false));
+                        let (theirs, me) = (flag.clone(), current());
+                        go(move || {
+                            yield_now();
+                            theirs.store(true, Ordering::Release);
+                            me.unpark();
+                        });
+                        while !flag.load(Ordering::Acquire) {
+                            park();
+                        }
+                    }
+                });
+            }
+        });
     });
 }

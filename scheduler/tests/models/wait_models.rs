@@ -176,6 +176,37 @@ fn an_unpark_never_reaches_the_next_goroutine() {
     });
 }
 
+/// The machine of a park that has timed out publishes it late, while the goroutine parks again on
+/// another: an unpark of the later park still finds it.
+#[test]
+fn a_late_publish_hides_no_later_park() {
+    loom::model(|| {
+        let token = Arc::new(ParkToken::new());
+        let word = Arc::new(WaitWord::new());
+        token.begin(7);
+        let first = word.open();
+        let late = thread::spawn({
+            let (token, word) = (token.clone(), word.clone());
+            move || {
+                if !token.publish(7, first.as_u64()) {
+                    assert!(!word.claim(first, Outcome::Ready));
+                }
+            }
+        });
+        assert!(word.claim(first, Outcome::TimedOut));
+        token.leave();
+        if !token.consume(7) {
+            let second = word.open();
+            if token.publish(7, second.as_u64()) {
+                let number = token.notify(7).expect("it is parked");
+                let number = crate::wait_word::WaitNumber::from_u64(number);
+                assert!(word.claim(number, Outcome::Ready), "parked for ever");
+            }
+        }
+        late.join().unwrap();
+    });
+}
+
 /// A handle of a goroutine that has ended, whose slot another one lives in.
 #[test]
 fn a_stale_unpark_has_no_effect() {
