@@ -274,7 +274,12 @@ impl WakeList {
                 (*node).parked.take()
             };
             if let Some(parked) = parked {
-                parked.ready();
+                // The caller may lose its processor for long, but not before the last is woken.
+                if self.head.is_null() {
+                    parked.ready();
+                } else {
+                    parked.ready_first();
+                }
             }
         }
     }

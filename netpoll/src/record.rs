@@ -209,7 +209,7 @@ fn end_generation(record: &Record) {
         // fail. Were there one after all, it would get its system call's error.
         record.slot(direction).retire(|ticket| {
             if let Some(parked) = ticket.claim(marmot_scheduler::wait::Outcome::Ready) {
-                parked.ready();
+                parked.ready_first();
             }
         });
     }

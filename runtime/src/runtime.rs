@@ -53,8 +53,10 @@ impl Runtime {
     /// 2. Nothing that was reached through a thread-local is kept over such a point: no borrow
     ///    inside `LocalKey::with`, no `Rc` into thread state such as `rand`'s thread generator.
     ///
-    /// A goroutine may park in every operation of this library that can block, and in nothing
-    /// else: no signal and no timer ever moves one. What of the standard library is concerned, and
+    /// A goroutine may park in every operation of this library that can block, and in those that
+    /// start or wake others ([`go`](crate::go), a send, a close, `unpark`) or end a
+    /// [`blocking`](crate::blocking) region: if it has had its time slice, it may have to queue up
+    /// there. It parks in nothing else: no signal and no timer ever moves one. What of the standard library is concerned, and
     /// what that means in practice, is listed in `docs/CAVEATS.md` under H1 and H2.
     pub unsafe fn migrating() -> io::Result<Runtime> {
         // SAFETY: the caller's promise.

@@ -91,7 +91,7 @@ impl fmt::Debug for ReadyList {
 impl Drop for ReadyList {
     fn drop(&mut self) {
         for parked in self.goroutines.drain(..) {
-            parked.ready();
+            parked.ready_first();
         }
     }
 }

@@ -422,7 +422,12 @@ impl Current {
             return;
         }
         if m.regain_p() {
-            m.leave();
+            // At the limit of threads the processor lay idle with its work: that comes first.
+            if stays || !self.sched().work_visible() {
+                m.leave();
+            } else {
+                self.yield_now();
+            }
             return;
         }
         if stays {

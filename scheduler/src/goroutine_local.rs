@@ -15,6 +15,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::thread::LocalKey;
 
@@ -90,7 +91,12 @@ impl Locals {
                 // Outside the borrow: the destructor may use other keys.
                 // SAFETY: it was made by `Box::into_raw`, and nobody refers to it any more: the
                 // goroutine's closure has returned, and the list says that it is destroyed.
-                drop(unsafe { Box::from_raw(value.as_ptr()) });
+                let value = unsafe { Box::from_raw(value.as_ptr()) };
+                // One that panics must not keep the others: the next goroutine would find them.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                    // Its own destructor might panic again.
+                    std::mem::forget(payload);
+                }
             }
         }
     }

@@ -260,6 +260,10 @@ impl Sched {
             self.lot.put_back(p);
         }
         self.idle.release(true);
+        // R6, on behalf of a machine that has lain down meanwhile and saw no idle processor.
+        if self.lot.has_spares_beyond(0) && self.work_waits() {
+            return self.wake_searcher();
+        }
         false
     }
 
@@ -440,9 +444,6 @@ pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>) {
         }
         // SAFETY: a scheduler outlives its goroutines.
         _ => unsafe { &*r.sched() }.inject(r),
-    }
-    if let Some(here) = here {
-        here.attend();
     }
 }
 

@@ -43,7 +43,8 @@ impl ScopeData {
             && let Some(ticket) = self.done.complete()
             && let Some(parked) = ticket.claim(Outcome::Ready)
         {
-            parked.ready();
+            // As in `Packet::finish`.
+            parked.ready_first();
         }
     }
 

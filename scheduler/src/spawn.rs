@@ -55,7 +55,8 @@ impl<T> Packet<T> {
         if let Some(ticket) = self.done.complete()
             && let Some(parked) = ticket.claim(Outcome::Ready)
         {
-            parked.ready();
+            // The runtime may end as soon as this is known: nothing may stop us before our end.
+            parked.ready_first();
         }
     }
 
@@ -139,9 +140,7 @@ where
     let body = move || {
         let result = catch_unwind(AssertUnwindSafe(f));
         // A destructor that panics has been reported by the panic hook, and changes nothing else.
-        if let Err(payload) = catch_unwind(destroy_locals) {
-            std::mem::forget(payload);
-        }
+        destroy_locals();
         theirs.finish(result);
         let scope = theirs.scope.clone();
         // If nobody holds the handle the result is dropped here, which may panic. It has been
@@ -150,6 +149,8 @@ where
             // Its own destructor might panic again.
             std::mem::forget(payload);
         }
+        // That may have used goroutine-local values again, and the slot must go on without them.
+        destroy_locals();
         // Last of all: the scope may end now, and with it what the goroutine borrowed.
         if let Some(scope) = scope {
             scope.leave();

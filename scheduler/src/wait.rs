@@ -198,6 +198,16 @@ impl Parked {
     /// does not park.
     #[inline]
     pub fn ready(self) {
+        self.ready_first();
+        if let Some(here) = crate::g::Current::get() {
+            here.attend();
+        }
+    }
+
+    /// The same for a caller that is not done: more are to be readied, a lock is held, or its
+    /// goroutine has left its result and ends. It surely goes on.
+    #[inline]
+    pub fn ready_first(self) {
         let header = self.into_header();
         // SAFETY: type-stable, see `WaitHeader`.
         match unsafe { header.as_ref() }.kind {

@@ -84,3 +84,44 @@ fn on_a_thread_it_is_a_thread_local() {
     LIST.set(vec![1]);
     assert_eq!(LIST.with_borrow(Vec::len), 1);
 }
+
+/// Uses a key when it is dropped, which for the result of a detached goroutine is after the end of
+/// its other values.
+struct SetsNumber;
+
+impl Drop for SetsNumber {
+    fn drop(&mut self) {
+        NUMBER.set(99);
+    }
+}
+
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("deliberate");
+    }
+}
+
+goroutine_local! {
+    static PANICS: PanicsInDrop = PanicsInDrop;
+}
+
+#[test]
+fn nothing_is_left_for_the_next_goroutine_of_the_slot() {
+    at_each_width(|s| {
+        s.handle().run(|| {
+            for _ in 0..50 {
+                drop(go(|| SetsNumber));
+                go(|| {
+                    PANICS.with(|_| ());
+                    NUMBER.set(98);
+                })
+                .join()
+                .unwrap();
+                yield_now();
+                assert_eq!(go(|| NUMBER.get()).join().unwrap(), 5);
+            }
+        });
+    });
+}

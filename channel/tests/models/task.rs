@@ -68,6 +68,10 @@ impl Ticket {
 pub struct Parked(&'static Header);
 
 impl Parked {
+    pub fn ready_first(self) {
+        self.ready();
+    }
+
     pub fn ready(self) {
         let header = self.0;
         std::mem::forget(self);
