@@ -182,8 +182,9 @@ fn park_until(here: Current, deadline: Option<Instant>) {
     let number = wait.number();
     // `token` lies in the control block, not in a frame: it may be touched whenever this runs. If
     // the wait has timed out by then, a PARKED that is left behind costs one spurious return, and
-    // the number of a later park is not replaced by that of this one.
-    wait.park(Why::new(Reason::Park), deadline, || {
+    // the number of a later park is not replaced by that of this one. `move`, for the same reason:
+    // a reference into the frame would be read when the frame is in use again.
+    wait.park(Why::new(Reason::Park), deadline, move || {
         if token.publish(id, number) {
             Publish::Published
         } else {

@@ -93,7 +93,7 @@ pub(crate) fn wait_for(done: &Completion<Ticket>, why: Why) {
     while !done.is_done() {
         let wait = Wait::new();
         let ticket = wait.ticket();
-        let outcome = wait.park(why, None, || {
+        let outcome = wait.park(why, None, move || {
             // SAFETY: one waiter, which is not registered: it has just begun to wait.
             if unsafe { done.subscribe(ticket) } {
                 Publish::Published

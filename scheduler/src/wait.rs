@@ -301,7 +301,9 @@ impl Wait {
     /// short and must not wait or panic. **It may run when the wait has already ended** by its
     /// deadline or by a cancellation, the task being on its way again on another thread: so it may
     /// touch the task's frame only if the task takes, before it leaves that frame, the very lock
-    /// that `publish` releases. What `publish` captures by value is moved out of the frame first.
+    /// that `publish` releases. What `publish` captures by value is moved out of the frame first; so
+    /// it should be a `move` closure, for a captured reference to a local variable is one into the
+    /// frame.
     #[inline(always)]
     pub fn park<F>(self, why: Why, deadline: Option<Instant>, publish: F) -> Outcome
     where
