@@ -17,6 +17,7 @@ use crate::runtime::Runtime;
 /// | [`main_stack_size`](Self::main_stack_size) | | 8 MiB | 64 KiB to 1 GiB |
 /// | [`max_machines`](Self::max_machines) | | 10,000 | at least 1 |
 /// | [`name`](Self::name) | | `marmot` | |
+/// | | `MARMOT_DEBUG` | nothing | a comma list of `schedtrace=MS`, `scheddetail`, `chaos=SEED` |
 ///
 /// A variable that cannot be read is an error even where a call would win: it was meant to say
 /// something. An empty one counts as unset.
@@ -83,6 +84,15 @@ impl Builder {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    /// Starts a runtime whose goroutines stay on the thread on which they have begun: see
+    /// [`Runtime::pinned`].
+    ///
+    /// # Errors
+    /// As for [`build_migrating`](Self::build_migrating).
+    pub fn build_pinned(self) -> io::Result<Runtime> {
+        Runtime::start_pinned(self.config()?)
     }
 
     /// Starts a runtime with Go's scheduler: any thread may run any goroutine.

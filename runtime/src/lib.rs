@@ -25,6 +25,8 @@
 //!
 //! Why `unsafe`? A goroutine that has waited may go on on another thread, and Rust's thread-locals
 //! do not know that. [`Runtime::migrating`] states the rule to keep; it is the only one.
+//! [`Runtime::pinned`] is safe and asks for nothing: its goroutines stay on their threads, at the
+//! price that one which blocks its thread delays its neighbours there.
 //!
 //! # Channels and select
 //!
@@ -120,6 +122,7 @@
 //! |---|---|---|
 //! | `MARMOT_MAXPROCS` | how many goroutines run at once | 1 to 65536 |
 //! | `MARMOT_STACK_SIZE` | usable bytes of a goroutine's stack | 64K to 1G, as `262144`, `256K`, `1M` |
+//! | `MARMOT_DEBUG` | a comma list: `schedtrace=MS` prints a line on the scheduler every so many milliseconds, `scheddetail` adds every goroutine, `chaos=SEED` schedules as unusually as the rules allow, to bring latent bugs out in tests | |
 //!
 //! Read when a runtime is built. A call on the [`Builder`] wins; what cannot be read is an error
 //! all the same; empty counts as unset.
@@ -135,7 +138,8 @@ pub use marmot_channel as channel;
 pub use marmot_channel::{select, select_biased};
 pub use marmot_scheduler::goroutine::{sleep, yield_now};
 pub use marmot_scheduler::{
-    Handle, JoinHandle, ShutDown, blocking, go, goroutine_local, max_procs, num_goroutines, scope,
+    Handle, JoinHandle, Metrics, OsThreadGuard, ShutDown, blocking, go, goroutine_local,
+    lock_os_thread, max_procs, num_goroutines, scope, set_max_procs,
 };
 
 /// Goroutines: spawning, naming, parking. Mirrors `std::thread`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marmot_netpoll::Poller;
-use marmot_scheduler::{Config, Handle, JoinHandle, Scheduler, Scope};
+use marmot_scheduler::{Config, Handle, JoinHandle, Metrics, Scheduler, Scope};
 
 use crate::builder::Builder;
 
@@ -34,6 +34,38 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// Starts a runtime whose goroutines stay on the thread on which they have begun, with the
+    /// default settings, as changed by the environment (see [`Builder`]).
+    ///
+    /// This asks for no promise: thread-locals behave, and so does all code that keeps state by
+    /// thread. It has a price. A goroutine that computes for long or blocks its thread delays those at
+    /// home on the same thread (the others go on), and a lock of `std::sync` held over a wait can
+    /// deadlock them. Goroutines that have not begun yet go wherever there is room.
+    ///
+    /// # Errors
+    /// As for [`Builder::build_pinned`].
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::cell::Cell;
+    ///
+    /// thread_local!(static SEEN: Cell<u32> = const { Cell::new(0) });
+    ///
+    /// let rt = marmot::Runtime::pinned()?;
+    /// let counter = rt.go(|| {
+    ///     SEEN.set(SEEN.get() + 1);
+    ///     let before = SEEN.get();
+    ///     marmot::yield_now();
+    ///     SEEN.get() >= before // the same thread's counter
+    /// });
+    /// assert!(counter.join().unwrap());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pinned() -> io::Result<Runtime> {
+        Runtime::builder().build_pinned()
+    }
+
     /// Starts a runtime with Go's scheduler and the default settings, as changed by the
     /// environment (see [`Builder`]): any of its threads may run any goroutine, and a goroutine that
     /// has parked may go on on another thread.
@@ -71,12 +103,13 @@ impl Runtime {
     /// # Safety
     /// As for [`Runtime::migrating`].
     pub(crate) unsafe fn start_migrating(config: Config) -> io::Result<Runtime> {
-        let poller = Arc::new(Poller::new().map_err(|error| {
-            let text = format!("cannot open the network poller: {error}");
-            io::Error::new(error.kind(), text)
-        })?);
         // SAFETY: the caller's promise.
-        let scheduler = unsafe { Scheduler::start_migrating(config, poller) }?;
+        let scheduler = unsafe { Scheduler::start_migrating(config, poller()?) }?;
+        Ok(Runtime { scheduler })
+    }
+
+    pub(crate) fn start_pinned(config: Config) -> io::Result<Runtime> {
+        let scheduler = Scheduler::start_pinned(config, poller()?)?;
         Ok(Runtime { scheduler })
     }
 
@@ -152,6 +185,42 @@ impl Runtime {
         self.scheduler.handle().max_procs()
     }
 
+    /// Sets how many goroutines may run at once, from 1 to 65,536, and gives the former number.
+    ///
+    /// Nothing stops: the change takes effect as the goroutines that run come to their next
+    /// scheduling points. From then on the number no longer follows what the process is allowed,
+    /// which it does while nobody has set it.
+    ///
+    /// # Panics
+    /// If `n` is out of range.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let rt = marmot::Runtime::pinned()?;
+    /// rt.set_max_procs(3);
+    /// assert_eq!(rt.set_max_procs(1), 3);
+    /// assert_eq!(rt.run(marmot::max_procs), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn set_max_procs(&self, n: usize) -> usize {
+        self.scheduler.handle().set_max_procs(n)
+    }
+
+    /// What the runtime has counted so far: its threads, and what went wrong with them.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let rt = marmot::Runtime::pinned()?;
+    /// assert_eq!(rt.metrics().threads_refused, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.scheduler.handle().metrics()
+    }
+
     /// How many goroutines have begun and not ended. Exact while nothing runs, else a close guess.
     pub fn num_goroutines(&self) -> usize {
         self.scheduler.handle().num_goroutines()
@@ -197,4 +266,13 @@ impl Runtime {
     pub fn shutdown_timeout(self, timeout: Duration) {
         self.scheduler.shutdown_timeout(timeout);
     }
+}
+
+/// The event source of a new runtime.
+fn poller() -> io::Result<Arc<Poller>> {
+    let poller = Poller::new().map_err(|error| {
+        let text = format!("cannot open the network poller: {error}");
+        io::Error::new(error.kind(), text)
+    })?;
+    Ok(Arc::new(poller))
 }

@@ -13,6 +13,7 @@ fn child(case: &str, vars: &[(&str, &str)]) -> String {
         .args(["--exact", "the_child", "--nocapture", "--test-threads=1"])
         .env_remove("MARMOT_MAXPROCS")
         .env_remove("MARMOT_STACK_SIZE")
+        .env_remove("MARMOT_DEBUG")
         .env(CASE, case)
         .envs(vars.iter().copied())
         .output()
@@ -66,6 +67,10 @@ fn an_unreadable_variable_is_an_error_even_where_a_call_would_win() {
             for part in ["MARMOT_MAXPROCS", text, "1 to 65536"] {
                 assert!(said.contains(part), "{said}");
             }
+        }
+        let said = child(case, &[("MARMOT_DEBUG", "chaos=x")]);
+        for part in ["MARMOT_DEBUG", "chaos=x", "schedtrace=MS"] {
+            assert!(said.contains(part), "{said}");
         }
         let said = child(case, &[("MARMOT_STACK_SIZE", "3K")]);
         for part in ["MARMOT_STACK_SIZE", "3K", "64K to 1G"] {

@@ -25,6 +25,11 @@ pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
 
     impl Drop for Region {
         fn drop(&mut self) {
+            let depth = &self.0.block().blocking;
+            depth.set(depth.get() - 1);
+            if depth.get() > 0 {
+                return;
+            }
             // If `f` parked, this may be another machine than that which began.
             let m = self.0.machine();
             let _ = m.enter();
@@ -37,10 +42,15 @@ pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
     let Some(here) = Current::get() else {
         return f();
     };
-    let m = here.machine();
-    let _ = m.enter();
-    m.begin_blocking();
-    m.leave();
+    let depth = &here.block().blocking;
+    depth.set(depth.get() + 1);
     let _region = Region(here);
+    // Inside another region nothing is left to be said.
+    if depth.get() == 1 {
+        let m = here.machine();
+        let _ = m.enter();
+        m.begin_blocking();
+        m.leave();
+    }
     f()
 }

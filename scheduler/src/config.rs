@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io;
 
 use crate::arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
+use crate::debug::{self, Debug};
+use crate::random;
 
 /// The most processors there can be.
 pub const MAX_PROCS: usize = 65_536;
@@ -17,6 +19,8 @@ pub const DEFAULT_MAX_MACHINES: usize = 10_000;
 pub struct Config {
     /// How many goroutines run at once.
     pub(crate) max_procs: usize,
+    /// Whether that number was set by hand. If not, it follows the limits of the process.
+    pub(crate) max_procs_is_set: bool,
     /// Usable bytes of a goroutine's stack.
     pub(crate) stack_size: usize,
     /// The same for the goroutine that `run` starts.
@@ -25,12 +29,14 @@ pub struct Config {
     pub(crate) max_machines: usize,
     /// The name of the machines' threads.
     pub(crate) name: String,
+    pub(crate) debug: Debug,
 }
 
 impl Config {
-    /// The defaults, as changed by the environment: `MARMOT_MAXPROCS` (1 to 65,536) and
-    /// `MARMOT_STACK_SIZE` (64 KiB to 1 GiB, in bytes or as `256K`, `1M`, `1G`). An empty variable
-    /// counts as unset.
+    /// The defaults, as changed by the environment: `MARMOT_MAXPROCS` (1 to 65,536),
+    /// `MARMOT_STACK_SIZE` (64 KiB to 1 GiB, in bytes or as `256K`, `1M`, `1G`) and `MARMOT_DEBUG`
+    /// (a comma list of `schedtrace=MS`, `scheddetail` and `chaos=SEED`). An empty variable counts
+    /// as unset.
     ///
     /// # Errors
     /// `InvalidInput` for a variable that cannot be read or is out of range; the message names the
@@ -56,12 +62,19 @@ impl Config {
                     bad_variable(STACK_SIZE, &text, range)
                 })?,
         };
+        let debug = match var(DEBUG) {
+            None => Debug::default(),
+            Some(text) => parse(&text, Debug::parse)
+                .ok_or_else(|| bad_variable(DEBUG, &text, debug::ACCEPTED))?,
+        };
         Ok(Config {
             max_procs,
+            max_procs_is_set: var(MAXPROCS).is_some(),
             stack_size,
             main_stack_size: DEFAULT_MAIN_STACK_SIZE,
             max_machines: DEFAULT_MAX_MACHINES,
             name: "marmot".to_owned(),
+            debug,
         })
     }
 
@@ -76,6 +89,7 @@ impl Config {
             )));
         }
         self.max_procs = n;
+        self.max_procs_is_set = true;
         Ok(self)
     }
 
@@ -111,6 +125,14 @@ impl Config {
         Ok(self)
     }
 
+    /// The seed of a processor's random numbers: told by `chaos=SEED`, else anything.
+    pub(crate) fn seed_of(&self, processor: u32) -> u64 {
+        match self.debug.chaos {
+            Some(seed) => seed.wrapping_add(u64::from(processor) << 32),
+            None => random::seed(),
+        }
+    }
+
     /// Sets the name of the threads that run goroutines.
     ///
     /// # Errors
@@ -126,6 +148,7 @@ impl Config {
 
 const MAXPROCS: &str = "MARMOT_MAXPROCS";
 const STACK_SIZE: &str = "MARMOT_STACK_SIZE";
+const DEBUG: &str = "MARMOT_DEBUG";
 
 fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
@@ -200,6 +223,14 @@ mod tests {
             assert!(message.contains("MARMOT_STACK_SIZE"), "{message}");
             assert!(message.contains("64K to 1G"), "{message}");
         }
+    }
+
+    #[test]
+    fn debug_is_read_or_refused() {
+        assert_eq!(config(DEBUG, "chaos=3").unwrap().debug.chaos, Some(3));
+        let message = config(DEBUG, "chaos").unwrap_err().to_string();
+        assert!(message.contains("MARMOT_DEBUG is \"chaos\""), "{message}");
+        assert!(message.contains("schedtrace=MS"), "{message}");
     }
 
     #[test]

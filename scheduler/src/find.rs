@@ -10,9 +10,11 @@ use std::ptr::NonNull;
 use crossbeam_deque::Steal;
 
 use crate::clock;
+use crate::flags::{CHAOS, STOPPING, SURPLUS, WANTED};
 use crate::g::{G, Runnable};
+use crate::idle::FOREVER;
 use crate::machine::M;
-use crate::processor::{PShared, steal_next};
+use crate::processor::PShared;
 
 /// Every so many rounds the global queue comes first, so that nobody starves there (Go's number).
 const GLOBAL_TICKS: u32 = 61;
@@ -29,7 +31,8 @@ impl M {
     /// The next goroutine to run; `None` when the processor was given up or the scheduler stops.
     #[inline]
     pub(crate) fn find_runnable(&self) -> Option<Runnable> {
-        if self.sched.stopping() {
+        let flags = self.sched.flags.get();
+        if flags != 0 && !self.heed(flags) {
             return None;
         }
         let p = self.p();
@@ -37,8 +40,18 @@ impl M {
         if tick.is_multiple_of(CLOCK_TICKS) {
             self.look_at_clock();
         }
+        if self.residents.get() != 0 && self.locked.get() > 0 {
+            return self.find_for_locked(tick);
+        }
         if tick.is_multiple_of(GLOBAL_TICKS)
             && let Some(r) = self.sched.take_global()
+        {
+            return Some(self.found(r));
+        }
+        // By turns with the processor's queue, so that neither starves the other.
+        if self.residents.get() != 0
+            && tick.is_multiple_of(2)
+            && let Some(r) = self.take_at_home(tick)
         {
             return Some(self.found(r));
         }
@@ -48,9 +61,30 @@ impl M {
         self.find_elsewhere()
     }
 
+    /// Heeds the flags at the head of a round. False if the machine has no processor after it, or
+    /// the scheduler stops.
+    #[cold]
+    #[inline(never)]
+    fn heed(&self, flags: u32) -> bool {
+        if flags & STOPPING != 0 {
+            return false;
+        }
+        if flags & SURPLUS != 0 && self.retire_p() {
+            return false;
+        }
+        if flags & WANTED != 0 && self.turn_is_over() {
+            self.give_way();
+            return false;
+        }
+        if flags & CHAOS != 0 {
+            self.chaos_steals();
+        }
+        true
+    }
+
     /// A searcher that finds work stops being one (F1 to F3).
     #[inline]
-    fn found(&self, r: Runnable) -> Runnable {
+    pub(crate) fn found(&self, r: Runnable) -> Runnable {
         if self.is_searching() {
             self.stop_searching();
         }
@@ -62,11 +96,19 @@ impl M {
     fn look_at_clock(&self) {
         let timers = &self.p().shared.timers;
         let waiters = self.sched.source.has_waiters();
-        if timers.next() == crate::idle::FOREVER && !waiters {
+        // The timers of processors that were put away are looked after by all others.
+        let all = self.sched.processors.all();
+        let orphans = all.len() > self.sched.alive() as usize;
+        if timers.next() == FOREVER && !waiters && !orphans {
             return;
         }
         let now = clock::now();
         self.fire_timers(timers, now);
+        if orphans {
+            for p in all {
+                self.fire_timers(&p.timers, now);
+            }
+        }
         if waiters && now.saturating_sub(self.sched.last_poll()) > POLL_AGE {
             self.poll_now(now);
         }
@@ -91,7 +133,7 @@ impl M {
             if progress && let Some(r) = p.pop() {
                 return Some(self.found(r));
             }
-            if sched.processors.len() > 1
+            if sched.processors.made() > 1
                 && (self.is_searching() || self.start_searching())
                 && let Some(r) = self.steal(now)
             {
@@ -100,13 +142,18 @@ impl M {
             if !sched.global_is_empty() {
                 continue;
             }
+            if self.residents.get() != 0
+                && let Some(r) = self.take_at_home(0)
+            {
+                return Some(self.found(r));
+            }
             self.release_p();
             return None;
         }
     }
 
     fn start_searching(&self) -> bool {
-        let may = self.sched.idle.try_search(self.sched.max_procs());
+        let may = self.sched.idle.try_search(self.sched.alive());
         if may {
             self.set_searching();
         }
@@ -115,9 +162,9 @@ impl M {
 
     /// Steals half of some processor's queue, or on the last pass its timers' goroutines or its
     /// `runnext`. Starts at a random processor each time.
-    fn steal(&self, now: u64) -> Option<Runnable> {
+    pub(crate) fn steal(&self, now: u64) -> Option<Runnable> {
         let p = self.p();
-        let all = &self.sched.processors;
+        let all = self.sched.processors.all();
         for pass in 0..STEAL_PASSES {
             let last = pass + 1 == STEAL_PASSES;
             let start = self.random() as usize % all.len();
@@ -173,5 +220,5 @@ fn steal_stuck_next(victim: &PShared) -> Option<NonNull<G>> {
             return None;
         }
     }
-    steal_next(victim)
+    victim.run_next.take()
 }

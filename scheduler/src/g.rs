@@ -41,7 +41,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use crate::arena::{self, Slot, StackClass};
 use crate::clock;
 use crate::goroutine_local::Locals;
-use crate::machine::M;
+use crate::machine::{M, MShared};
 use crate::park_token::ParkToken;
 use crate::sched::Sched;
 use crate::timers::TimerKey;
@@ -66,6 +66,10 @@ pub(crate) struct G {
     body: UnsafeCell<MaybeUninit<Body>>,
     /// The scheduler it belongs to, alive while the goroutine is. Owner, at spawn.
     sched: Cell<*const Sched>,
+    /// The machine it may run on, if it is bound to one; alive while it is. Owner.
+    home: Cell<*const MShared>,
+    /// How deep it is in `blocking` regions. Owner.
+    pub(crate) blocking: Cell<u32>,
     /// 0 in a free slot. Written by the owner at spawn and end, read by anyone for reports.
     id: AtomicU64,
     /// The token of `goroutine::park`. Any thread, by its own protocol.
@@ -99,6 +103,8 @@ impl G {
             switch: Cell::new(std::ptr::null()),
             body: UnsafeCell::new(MaybeUninit::uninit()),
             sched: Cell::new(std::ptr::null()),
+            home: Cell::new(std::ptr::null()),
+            blocking: Cell::new(0),
             id: AtomicU64::new(0),
             park_token: ParkToken::new(),
             reason: AtomicU8::new(0),
@@ -224,6 +230,17 @@ impl Runnable {
         self.as_ref().sched.get()
     }
 
+    /// The machine it is bound to.
+    #[inline]
+    pub(crate) fn home(&self) -> Option<NonNull<MShared>> {
+        NonNull::new(self.as_ref().home.get().cast_mut())
+    }
+
+    /// Binds it to a machine, which has to outlive it.
+    pub(crate) fn set_home(&self, home: &MShared) {
+        self.as_ref().home.set(home);
+    }
+
     /// Runs the goroutine on the calling machine until it parks, yields or ends. If it ended, gives
     /// its slot, ready for reuse.
     #[inline]
@@ -292,6 +309,8 @@ pub(crate) unsafe fn spawn_in<F: FnOnce()>(slot: Slot, birth: Birth, f: F) -> Ru
     // SAFETY: control blocks are never unmapped; the slot made us the owner.
     let g = unsafe { ptr.as_ref() };
     g.sched.set(birth.sched);
+    g.home.set(std::ptr::null());
+    g.blocking.set(0);
     g.id.store(birth.id, Ordering::Relaxed);
     g.park_token.begin(birth.id);
     g.reason.store(REASON_NONE, Ordering::Relaxed);
@@ -361,6 +380,25 @@ impl Current {
         unsafe { &*self.block().sched.get() }
     }
 
+    /// Whether it is bound to the machine that runs it.
+    #[inline(always)]
+    pub(crate) fn is_bound(&self) -> bool {
+        !self.block().home.get().is_null()
+    }
+
+    /// Binds it to the machine that runs it, or lets it go. The machine keeps count.
+    pub(crate) fn set_home(self, home: *const MShared) {
+        self.block().home.set(home);
+    }
+
+    /// Whether it must neither change threads nor let others run on this one: it is unwinding, and
+    /// std counts panics by thread (H5). One that is bound to its machine parks as usual: its counts
+    /// stay with it.
+    #[inline(always)]
+    pub(crate) fn must_stay(&self) -> bool {
+        std::thread::panicking() && !self.is_bound()
+    }
+
     /// Leaves the stack and has the machine run `action`; returns when resumed.
     ///
     /// # Safety
@@ -410,8 +448,7 @@ impl Current {
             m.requeued(unsafe { Runnable::from_g(g) });
             Next::Schedule
         }
-        // While unwinding it may not change threads, nor let others run on this one (H5).
-        let stays = std::thread::panicking();
+        let stays = self.must_stay();
         let m = self.machine();
         if m.enter() {
             if stays {

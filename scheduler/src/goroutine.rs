@@ -168,10 +168,10 @@ const UNWINDING_PARK: Duration = Duration::from_micros(100);
 fn park_until(here: Current, deadline: Option<Instant>) {
     let g = here.block();
     let id = g.id();
-    if g.park_token.consume(id) {
+    if g.park_token.consume(id) || here.machine().chaos_wakes() {
         return;
     }
-    if std::thread::panicking() {
+    if here.must_stay() {
         // It may not leave its thread now (H5), and the token knows only goroutines that have. A
         // park may return for no reason; so it does, after a while.
         let until = Instant::now() + UNWINDING_PARK;
@@ -200,7 +200,7 @@ fn park_until(here: Current, deadline: Option<Instant>) {
 pub fn yield_now() {
     match Current::get() {
         // While unwinding no other goroutine may run on this thread (H5).
-        Some(here) if !std::thread::panicking() => here.yield_now(),
+        Some(here) if !here.must_stay() => here.yield_now(),
         _ => std::thread::yield_now(),
     }
 }

@@ -6,9 +6,10 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, MAX_PROCS};
 use crate::event::EventSource;
 use crate::g::Current;
+use crate::metrics::Metrics;
 use crate::sched::Sched;
 use crate::scope::{Scope, scope_on};
 use crate::spawn::{self, JoinHandle, Spawn, spawn as spawn_on};
@@ -55,7 +56,19 @@ impl Scheduler {
         config: Config,
         source: Arc<dyn EventSource>,
     ) -> io::Result<Scheduler> {
-        let sched = Sched::start(config, source)?;
+        Self::start(config, source, false)
+    }
+
+    /// Starts a scheduler whose goroutines stay on the thread on which they have begun.
+    ///
+    /// # Errors
+    /// As for [`start_migrating`](Self::start_migrating).
+    pub fn start_pinned(config: Config, source: Arc<dyn EventSource>) -> io::Result<Scheduler> {
+        Self::start(config, source, true)
+    }
+
+    fn start(config: Config, source: Arc<dyn EventSource>, pinned: bool) -> io::Result<Scheduler> {
+        let sched = Sched::start(config, source, pinned)?;
         Ok(Scheduler {
             handle: Handle { sched },
         })
@@ -169,6 +182,31 @@ impl Handle {
     pub fn max_procs(&self) -> usize {
         self.sched.max_procs() as usize
     }
+
+    /// What the runtime has counted so far.
+    pub fn metrics(&self) -> Metrics {
+        self.sched.metrics()
+    }
+
+    /// Sets how many goroutines may run at once, and gives the former number. Nothing stops: the
+    /// change takes effect as the goroutines that run come to their next scheduling points. From then
+    /// on the number no longer follows the limits of the process. Never blocks.
+    ///
+    /// # Panics
+    /// If `n` is not from 1 to 65,536.
+    #[track_caller]
+    pub fn set_max_procs(&self, n: usize) -> usize {
+        set_max_procs_of(&self.sched, n)
+    }
+}
+
+#[track_caller]
+fn set_max_procs_of(sched: &Sched, n: usize) -> usize {
+    assert!(
+        (1..=MAX_PROCS).contains(&n),
+        "max_procs is {n}; it must be from 1 to {MAX_PROCS}"
+    );
+    sched.set_max_procs_by_hand(n as u32) as usize
 }
 
 impl fmt::Debug for Handle {
@@ -287,6 +325,24 @@ pub fn num_goroutines() -> usize {
 #[track_caller]
 pub fn max_procs() -> usize {
     current_handle("max_procs").sched().max_procs() as usize
+}
+
+/// Sets how many goroutines of the current runtime may run at once, and gives the former number. See
+/// [`Handle::set_max_procs`].
+///
+/// # Panics
+/// Outside a runtime (use `Runtime::set_max_procs` there), and if `n` is not from 1 to 65,536.
+///
+/// ```
+/// # let rt = marmot_scheduler::doc_runtime();
+/// # rt.run(|| {
+/// let before = marmot_scheduler::set_max_procs(3);
+/// assert_eq!(marmot_scheduler::set_max_procs(before), 3);
+/// # });
+/// ```
+#[track_caller]
+pub fn set_max_procs(n: usize) -> usize {
+    set_max_procs_of(current_handle("set_max_procs").sched(), n)
 }
 
 /// A scheduler without events, for the examples of this crate.

@@ -6,21 +6,23 @@
 //!    sysmon between the two halves of taking it (`handshake.rs`). The scheduling loop is inside
 //!    all the time; a goroutine's code is outside, but for its calls into the runtime.
 //! 2. A machine that has lost its processor goes on with its goroutine until that parks, or calls
-//!    in: then it wins a processor back, or the goroutine goes to the global queue.
+//!    in: then it wins a processor back, or the goroutine goes to the global queue (to its home
+//!    queue, if it is bound to the machine).
 
 use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+
+use crossbeam_deque::Injector;
 
 use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::g::Runnable;
 use crate::handshake::{Entry, Handshake};
-use crate::idle::FOREVER;
 use crate::overflow;
-use crate::park_lot::{Sleeper, Woken};
+use crate::park_lot::Sleeper;
 use crate::processor::P;
 use crate::sched::Sched;
 use crate::timers::TimerKey;
@@ -29,31 +31,44 @@ use crate::wait::Ticket;
 /// The stack of a machine's thread, in bytes. No user code runs on it.
 const MACHINE_STACK: usize = 512 * 1024;
 
-/// Sleeping machines that are kept for the next goroutines that block their threads.
-const SPARES: usize = 32;
-/// How long one beyond those sleeps before it ends.
-const SPARE_TIME: Duration = Duration::from_secs(5);
-
 /// The half of a machine that belongs to its thread: its scheduling loop, and the goroutine that
 /// it runs, use it by turns. Neither `Send` nor `Sync`.
 pub(crate) struct M {
     pub(crate) sched: Arc<Sched>,
-    sleeper: Arc<Sleeper>,
-    shared: Arc<MShared>,
+    pub(crate) shared: Arc<MShared>,
     /// Whether it is counted as a searcher.
-    searching: Cell<bool>,
-    /// Whether it is on the list of sleepers, having given its processor up.
-    enlisted: Cell<bool>,
+    pub(crate) searching: Cell<bool>,
+    /// Whether it is on a list of the park lot, having given its processor up.
+    pub(crate) enlisted: Cell<bool>,
     /// Whether the running goroutine's next call in has something to do at its end: it has lost its
     /// processor, or had its time slice.
     attention: Cell<bool>,
+    /// Constant: whether scheduling is to be unusual.
+    pub(crate) chaos: bool,
+    /// How many goroutines are bound to it: all it has begun, if the runtime is pinned, or the one
+    /// that has locked its thread.
+    pub(crate) residents: Cell<u32>,
+    /// How deep that one has locked it; 0 if none has.
+    pub(crate) locked: Cell<u32>,
+    /// Goroutines bound to it that were made runnable here: the near end of its home queue.
+    pub(crate) near: RefCell<VecDeque<Runnable>>,
+    /// The goroutine that has locked it wants others to run first.
+    pub(crate) gave_way: Cell<bool>,
+    /// It ends: a goroutine that had locked its thread is over and has not unlocked it.
+    pub(crate) condemned: Cell<bool>,
+    /// When it got its processor, on the runtime's clock.
+    pub(crate) turn: Cell<u64>,
     /// Reused from poll to poll.
-    ready: RefCell<ReadyList>,
+    pub(crate) ready: RefCell<ReadyList>,
 }
 
-/// The half of a machine that sysmon sees.
+/// The half of a machine that others see.
 pub(crate) struct MShared {
     pub(crate) handshake: Handshake,
+    /// What it sleeps on.
+    pub(crate) sleeper: Arc<Sleeper>,
+    /// The far end of its home queue: goroutines bound to it that others have made runnable.
+    pub(crate) inbox: Injector<Runnable>,
     /// The processor it has. See invariant 1.
     p: UnsafeCell<Option<Box<P>>>,
     /// Index of that processor plus one, or 0. Written like `p`, read by sysmon.
@@ -72,6 +87,8 @@ impl MShared {
     fn new(p: Option<Box<P>>) -> Self {
         MShared {
             handshake: Handshake::new(),
+            sleeper: Arc::new(Sleeper::new()),
+            inbox: Injector::new(),
             processor: AtomicU32::new(p.as_ref().map_or(0, |p| p.shared.index + 1)),
             p: UnsafeCell::new(p),
             blocking: AtomicU64::new(0),
@@ -132,12 +149,18 @@ impl M {
                 let p = theirs.lock().unwrap_or_else(|e| e.into_inner()).take();
                 drop(theirs);
                 let m = M {
-                    sched: sched_of_m,
-                    sleeper: Arc::new(Sleeper::new()),
                     searching: Cell::new(p.is_some()),
                     shared: Arc::new(MShared::new(p)),
                     enlisted: Cell::new(false),
                     attention: Cell::new(false),
+                    chaos: sched_of_m.config.debug.chaos.is_some(),
+                    sched: sched_of_m,
+                    residents: Cell::new(0),
+                    locked: Cell::new(0),
+                    near: RefCell::default(),
+                    gave_way: Cell::new(false),
+                    condemned: Cell::new(false),
+                    turn: Cell::new(clock::now()),
                     ready: RefCell::new(ReadyList::new()),
                 };
                 m.sched.machines.register(m.shared.clone());
@@ -158,8 +181,8 @@ impl M {
         loop {
             if !self.has_p() {
                 if !self.enlisted.replace(false) {
-                    // It never had a processor, or it was taken.
-                    self.sched.lot.enlist(self.sleeper.clone(), None);
+                    // It never had a processor, or it was taken or given away.
+                    self.enlist_without_p();
                 }
                 if !self.sleep() {
                     break;
@@ -170,12 +193,23 @@ impl M {
                 None if self.sched.stopping() => break,
                 None => {}
             }
+            if self.condemned.get() {
+                self.part_with_p();
+                break;
+            }
         }
         if let Some(p) = self.take_p() {
             self.sched.lot.put_back(p);
         }
         let machines = self.sched.machines.clone();
         machines.unregister(&self.shared);
+        if self.residents.get() > 0 {
+            // The scheduler has stopped. Leaked goroutines name their home, and may still be readied.
+            std::mem::forget(self.shared.clone());
+        }
+        if self.sched.stopping() {
+            self.sched.let_go_if_empty();
+        }
         // Everything of this machine is gone before its end is announced, its hold on the scheduler
         // too.
         drop(self);
@@ -196,13 +230,14 @@ impl M {
         unsafe { (*self.shared.p.get()).as_deref() }.expect("the machine has a processor")
     }
 
-    fn take_p(&self) -> Option<Box<P>> {
+    pub(crate) fn take_p(&self) -> Option<Box<P>> {
         self.shared.processor.store(0, Ordering::Relaxed);
         // SAFETY: see `p`.
         unsafe { (*self.shared.p.get()).take() }
     }
 
-    fn set_p(&self, p: Box<P>) {
+    pub(crate) fn set_p(&self, p: Box<P>) {
+        self.turn.set(clock::now());
         let index = p.shared.index + 1;
         // SAFETY: see `p`.
         unsafe { *self.shared.p.get() = Some(p) };
@@ -217,7 +252,11 @@ impl M {
     pub(crate) fn enter(&self) -> bool {
         match self.shared.handshake.enter() {
             Entry::Keeps => {}
-            Entry::Yields | Entry::Lost => self.attention.set(true),
+            Entry::Yields => {
+                self.attention.set(true);
+                self.p().end_slice();
+            }
+            Entry::Lost => self.attention.set(true),
         }
         self.has_p()
     }
@@ -241,6 +280,8 @@ impl M {
         }
         self.sched.note_busy();
         self.set_p(self.sched.lot.take_reserved());
+        // A new time slice.
+        self.p().next_tick();
         self.attention.set(false);
         // The reservation has counted it as a searcher, which it is not: it has its goroutine.
         if self.sched.idle.found_work() {
@@ -250,15 +291,26 @@ impl M {
     }
 
     /// The running goroutine begins a call that will block the thread. Inside.
+    ///
+    /// If work waits and such calls took long lately, the processor goes elsewhere at once, which
+    /// is what Go does for calls that it knows; else sysmon takes it if the call turns out to.
     pub(crate) fn begin_blocking(&self) {
-        self.shared
-            .blocking
-            .store(clock::now().max(1), Ordering::Relaxed);
+        let now = clock::now().max(1);
+        self.shared.blocking.store(now, Ordering::Relaxed);
         self.sched.blocking_begins();
+        if self.sched.blocks_long() && self.has_p() && self.sched.work_waits() {
+            self.part_with_p();
+            self.attention.set(true);
+        }
     }
 
     /// It has come back, on the same machine, or has parked meanwhile.
     pub(crate) fn end_blocking(&self) {
+        // A call that has parked says nothing.
+        if let Some(since) = self.shared.blocking_since() {
+            let took = clock::now().saturating_sub(since);
+            self.sched.note_blocking(took);
+        }
         self.sched.blocking_ends();
         self.stop_blocking();
     }
@@ -298,8 +350,14 @@ impl M {
     /// Runs one goroutine until it parks, yields or ends.
     #[inline]
     fn execute(&self, r: Runnable) {
-        self.attention.set(false);
+        self.attention.set(self.chaos && self.chaos_yields());
+        if self.sched.pinned {
+            self.adopt(&r);
+        }
         if let Some((slot, class)) = r.run(self) {
+            if self.residents.get() != 0 {
+                self.resident_ended();
+            }
             if self.has_p() {
                 self.p().give_stack(slot, class);
             } else {
@@ -317,22 +375,36 @@ impl M {
     /// stops is no reason to wake anybody; a backlog is.
     #[inline]
     pub(crate) fn ready(&self, r: Runnable) {
-        if self.p().put_next(r) {
+        if self.chaos || r.home().is_some() {
+            self.ready_unusually(r);
+        } else if self.p().put_next(r) {
             self.sched.wake_for_backlog();
+        }
+    }
+
+    #[inline(never)]
+    fn ready_unusually(&self, r: Runnable) {
+        if r.home().is_some() {
+            self.ready_at_home(r);
+        } else {
+            self.chaos_ready(r);
         }
     }
 
     /// The current goroutine goes to the end of the queue. No reason to wake anybody: the machine
     /// takes one from the queue for the one it puts in.
     pub(crate) fn yielded(&self, r: Runnable) {
-        if self.has_p() {
+        if r.home().is_some() {
+            self.gave_way.set(self.locked.get() > 0);
+            self.ready_at_home(r);
+        } else if self.has_p() {
             self.p().push(r);
         } else {
             self.sched.inject(r);
         }
     }
 
-    /// The current goroutine goes to the global queue: its machine has no processor.
+    /// The current goroutine queues up for a processor: its machine has none.
     pub(crate) fn requeued(&self, r: Runnable) {
         self.sched.inject(r);
     }
@@ -343,7 +415,7 @@ impl M {
             &self.p().shared
         } else {
             // Any will do: others look after the timers of a processor that has no time for them.
-            &self.sched.processors[0]
+            &self.sched.processors.all()[0]
         };
         let earliest = shared.timers.add(shared.index, deadline, ticket, on_key);
         if earliest && self.sched.idle.timer_added(deadline) {
@@ -369,7 +441,7 @@ impl M {
         self.queue_ready(&mut ready)
     }
 
-    fn poll(&self, wait: Wait, ready: &mut ReadyList) {
+    pub(crate) fn poll(&self, wait: Wait, ready: &mut ReadyList) {
         if let Err(error) = self.sched.source.poll(wait, ready) {
             tracing::error!(%error, "polling for events failed");
             // Not to spin on an error that stays: the next attempt is some scheduling rounds away.
@@ -380,16 +452,16 @@ impl M {
     }
 
     /// Queues what an event source or a timer has readied, in order.
-    fn queue_ready(&self, ready: &mut ReadyList) -> bool {
+    pub(crate) fn queue_ready(&self, ready: &mut ReadyList) -> bool {
         let mut mine = 0;
         for parked in ready.drain() {
             // SAFETY: `ReadyList` holds goroutines, and a `Parked` is the right to one.
             let r = unsafe { Runnable::from_g(parked.into_header().cast()) };
-            if std::ptr::eq(r.sched(), &*self.sched) {
+            if std::ptr::eq(r.sched(), &*self.sched) && r.home().is_none() {
                 self.p().push(r);
                 mine += 1;
             } else {
-                // A goroutine of another runtime, waiting on an object of this one.
+                // Bound to a machine, or of another runtime and waiting on an object of this one.
                 // SAFETY: its scheduler is alive while it is.
                 unsafe { &*r.sched() }.inject(r);
             }
@@ -398,120 +470,5 @@ impl M {
             self.sched.wake_for_backlog();
         }
         mine > 0
-    }
-
-    /// R1 to R3: gives the processor up, having found nothing. [`sleep`](Self::sleep) follows.
-    pub(crate) fn release_p(&self) {
-        let p = self.take_p();
-        self.enlisted.set(true);
-        self.sched.lot.enlist(self.sleeper.clone(), p);
-        self.sched.idle.release(self.searching.replace(false));
-    }
-
-    /// R4 to R7, until there is a processor again. The machine is on the list of sleepers. False
-    /// when the machine is to end: the scheduler stops, or there are too many spare ones.
-    fn sleep(&self) -> bool {
-        let sched = &*self.sched;
-        // Only a machine that has just given up a processor needs to watch for events: one that
-        // has none to run them with leaves that to those that do.
-        let mut may_poll = self.sched.idle.counts().idle() > 0;
-        loop {
-            let polling = may_poll && sched.idle.try_poll();
-            if sched.stopping() {
-                if polling {
-                    sched.idle.leave_poll();
-                }
-                if let Woken::With(p) = sched.lot.delist(&self.sleeper) {
-                    sched.lot.put_back(p);
-                }
-                return false;
-            }
-            // R6.
-            let next = sched.next_deadline();
-            if sched.work_visible() || next <= clock::now() {
-                let reserved = if polling {
-                    sched.idle.leave_poll_without_p()
-                } else {
-                    sched.idle.reserve()
-                };
-                if reserved.is_some() {
-                    sched.note_busy();
-                    match sched.lot.delist(&self.sleeper) {
-                        Woken::Without => self.set_p(sched.lot.take_reserved()),
-                        Woken::With(p) => {
-                            // A waker was faster. The one reserved stays idle after all, and the
-                            // search that now begins looks after its work.
-                            sched.idle.release(true);
-                            self.set_p(p);
-                        }
-                    }
-                    self.set_searching();
-                    return true;
-                }
-                // No processor is idle: those that run see the work.
-                may_poll = false;
-            } else if polling {
-                if self.sleep_in_poll(next) {
-                    return true;
-                }
-                may_poll = false;
-                continue;
-            }
-            let spare = sched.lot.has_spares_beyond(SPARES);
-            self.sleeper.sleep_on_futex(spare.then_some(SPARE_TIME));
-            match sched.lot.delist(&self.sleeper) {
-                Woken::With(p) => {
-                    self.set_p(p);
-                    self.set_searching();
-                    return true;
-                }
-                // It has slept for long, or was signalled late; there are enough without it.
-                Woken::Without if spare && sched.lot.has_spares_beyond(SPARES) => return false,
-                // The scheduler stops, or a signal came late: its waker's processor had been found
-                // on the list by an earlier look.
-                Woken::Without => sched.lot.enlist(self.sleeper.clone(), None),
-            }
-        }
-    }
-
-    /// R7 with the poll word: waits for events until `next`. True if there is a processor after it;
-    /// if not, the machine is on the list of sleepers again.
-    fn sleep_in_poll(&self, next: u64) -> bool {
-        let sched = &*self.sched;
-        let mut ready = self.ready.borrow_mut();
-        sched.idle.poll_until(next);
-        self.sleeper.sleep_in_poll(|| {
-            let wait = match next {
-                FOREVER => Wait::Forever,
-                at => Wait::Until(clock::instant_of(at)),
-            };
-            self.poll(wait, &mut ready);
-        });
-        sched.last_poll.store(clock::now(), Ordering::Relaxed);
-        let p = match sched.lot.delist(&self.sleeper) {
-            Woken::With(p) => {
-                sched.idle.leave_poll();
-                p
-            }
-            Woken::Without => match sched.idle.leave_poll_without_p() {
-                Some(_reserved) => {
-                    sched.note_busy();
-                    sched.lot.take_reserved()
-                }
-                None => {
-                    // All processors are busy: whoever gets to it first takes the events.
-                    for parked in ready.drain() {
-                        parked.ready();
-                    }
-                    drop(ready);
-                    sched.lot.enlist(self.sleeper.clone(), None);
-                    return false;
-                }
-            },
-        };
-        self.set_p(p);
-        self.set_searching();
-        self.queue_ready(&mut ready);
-        true
     }
 }

@@ -4,7 +4,6 @@
 //! owns and moves around as a `Box`, and [`PShared`], which everybody can look at.
 
 use std::cell::{Cell, RefCell};
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -20,7 +19,7 @@ use crate::timers::Timers;
 const STACK_CACHE: usize = 256;
 /// Goroutine ids taken from the shared counter at once.
 const ID_BLOCK: u64 = 1024;
-/// Turns in a row that `runnext` may have while the queue waits.
+/// Turns in a row that `runnext` may have.
 const RUN_NEXT_BOUND: u32 = 64;
 
 /// The next unused goroutine id in the process. 0 is nobody's.
@@ -38,6 +37,9 @@ pub(crate) struct PShared {
     pub(crate) timers: Timers,
     /// Counts scheduling rounds. Written by the owner, read by thieves and sysmon.
     tick: AtomicU32,
+    /// Turns that `runnext` had in a row, which share a time slice. Written by the owner, read by
+    /// sysmon.
+    in_a_row: AtomicU32,
     /// Goroutines spawned and ended here. Written by the owner, read for reports.
     spawned: AtomicU64,
     ended: AtomicU64,
@@ -46,6 +48,12 @@ pub(crate) struct PShared {
 impl PShared {
     pub(crate) fn tick(&self) -> u32 {
         self.tick.load(Ordering::Relaxed)
+    }
+
+    /// Names the time slice: it stays while `runnext` has its turns.
+    pub(crate) fn slice(&self) -> u32 {
+        let in_a_row = self.in_a_row.load(Ordering::Relaxed);
+        self.tick().wrapping_sub(in_a_row)
     }
 
     pub(crate) fn spawned(&self) -> u64 {
@@ -73,8 +81,6 @@ pub(crate) struct P {
     class: StackClass,
     /// The unused rest of a block of ids: next and end.
     ids: Cell<(u64, u64)>,
-    /// Turns that `runnext` had in a row while the queue waited.
-    next_in_a_row: Cell<u32>,
 }
 
 impl P {
@@ -86,6 +92,7 @@ impl P {
             run_next: RunNext::new(),
             timers: Timers::new(),
             tick: AtomicU32::new(0),
+            in_a_row: AtomicU32::new(0),
             spawned: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         });
@@ -96,7 +103,6 @@ impl P {
             stacks: RefCell::new(Vec::with_capacity(STACK_CACHE)),
             class,
             ids: Cell::new((0, 0)),
-            next_in_a_row: Cell::new(0),
         });
         (p, shared)
     }
@@ -135,18 +141,27 @@ impl P {
     /// The next goroutine of this processor: `runnext`, then the queue.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable> {
+        let in_a_row = &self.shared.in_a_row;
         if let Some(next) = self.take_next() {
-            let in_a_row = self.next_in_a_row.get() + 1;
-            if in_a_row < RUN_NEXT_BOUND {
-                self.next_in_a_row.set(in_a_row);
+            let turns = in_a_row.load(Ordering::Relaxed) + 1;
+            if turns < RUN_NEXT_BOUND {
+                in_a_row.store(turns, Ordering::Relaxed);
                 return Some(next);
             }
             // It had its share: once through the queue, so that a pair that hands over to each
             // other for ever does not starve the rest.
             self.push(next);
         }
-        self.next_in_a_row.set(0);
+        in_a_row.store(0, Ordering::Relaxed);
         self.queue.pop()
+    }
+
+    /// The time slice is spent: what is in `runnext` goes through the queue as well.
+    #[cold]
+    pub(crate) fn end_slice(&self) {
+        self.shared
+            .in_a_row
+            .store(RUN_NEXT_BOUND, Ordering::Relaxed);
     }
 
     #[inline]
@@ -156,6 +171,11 @@ impl P {
             .take()
             // SAFETY: what leaves the slot carries the right to run it.
             .map(|g| unsafe { Runnable::from_g(g) })
+    }
+
+    /// Whether nothing is queued here.
+    pub(crate) fn has_nothing(&self) -> bool {
+        self.shared.run_next.is_empty() && self.queue.is_empty()
     }
 
     /// Moves what is in `runnext` to the queue, where others see it.
@@ -209,6 +229,11 @@ impl P {
         stacks.push(slot);
     }
 
+    /// Gives all free stacks to the arena.
+    pub(crate) fn give_stacks_back(&self) {
+        arena::give_back(self.class, self.stacks.borrow_mut().drain(..));
+    }
+
     /// The id of a goroutine that is spawned here.
     #[inline]
     pub(crate) fn next_id(&self) -> u64 {
@@ -226,9 +251,4 @@ impl P {
 /// Takes `count` ids from the shared counter; the first one.
 pub(crate) fn take_ids(count: u64) -> u64 {
     NEXT_ID.fetch_add(count, Ordering::Relaxed)
-}
-
-/// Takes what is in `runnext` of a processor that has not moved on since `tick`.
-pub(crate) fn steal_next(victim: &PShared) -> Option<NonNull<G>> {
-    victim.run_next.take()
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_deque::{Injector, Steal};
@@ -13,13 +13,16 @@ use crate::barrier;
 use crate::clock;
 use crate::config::Config;
 use crate::event::EventSource;
+use crate::flags::{CHAOS, Flags, STOPPING, WANTED};
 use crate::g::{Current, Runnable};
 use crate::idle::{FOREVER, Idle};
 use crate::machine::{M, MShared};
+use crate::machines::Machines;
 use crate::overflow;
-use crate::park_lot::ParkLot;
-use crate::processor::{P, PShared};
-use crate::random;
+use crate::park_lot::{ParkLot, Sleeper};
+use crate::processor::P;
+use crate::procs::Processors;
+use crate::resize::Size;
 use crate::sysmon::Sysmon;
 use crate::timers::TimerKey;
 use crate::wait::WaitHeader;
@@ -29,6 +32,11 @@ use crate::wait::WaitHeader;
 const STOP_GRACE: Duration = Duration::from_millis(100);
 /// How long no thread is asked for after one was refused, in nanoseconds.
 const START_RETRY: u64 = 10_000_000;
+/// How long a goroutine may be in a `blocking` region before its processor goes elsewhere, in
+/// nanoseconds. Shorter calls are not worth a hand-off.
+pub(crate) const BLOCKING_SLICE: u64 = 20_000;
+/// The most that the score of long `blocking` regions can be.
+const LONG_CALLS: u32 = 8;
 /// How often `drain` looks at the number of goroutines.
 const DRAIN_CHECK: Duration = Duration::from_millis(1);
 
@@ -38,8 +46,12 @@ pub(crate) struct Sched {
     /// The size class of ordinary goroutines, and of those that `run` starts.
     pub(crate) class: StackClass,
     pub(crate) main_class: StackClass,
-    /// All processors, by index.
-    pub(crate) processors: Box<[Arc<PShared>]>,
+    /// Whether a goroutine stays on the machine that has begun it.
+    pub(crate) pinned: bool,
+    pub(crate) processors: Processors,
+    /// How many of the processors are in use, and how many are to be.
+    pub(crate) size: Size,
+    pub(crate) flags: Flags,
     pub(crate) idle: Idle,
     pub(crate) lot: ParkLot,
     /// Goroutines readied from outside, first in first out.
@@ -47,110 +59,75 @@ pub(crate) struct Sched {
     pub(crate) source: Arc<dyn EventSource>,
     /// When events were collected last, on the runtime's clock.
     pub(crate) last_poll: AtomicU64,
-    stopping: AtomicBool,
     /// Apart, for those who announce the end of their thread when they have let the scheduler go.
     pub(crate) machines: Arc<Machines>,
     pub(crate) sysmon: Sysmon,
     /// Goroutines spawned from outside; those spawned on a processor are counted there.
     spawned_outside: AtomicU64,
     ended_outside: AtomicU64,
+    /// Processors that sysmon has taken away, and threads that were refused: for reports.
+    pub(crate) taken: AtomicU64,
+    refused: AtomicU64,
     /// When a thread could not be started last, on the runtime's clock; 0 if that never was.
     start_failed: AtomicU64,
     /// How many goroutines are in a `blocking` region.
     blocking: AtomicU32,
+    /// Rises with each `blocking` region that was long, and falls with each that was not.
+    long_calls: AtomicU32,
+    /// Itself, once it has stopped with goroutines left, which name it. Let go when the last of them
+    /// has ended.
+    leaked: Mutex<Option<Arc<Sched>>>,
     me: Weak<Sched>,
 }
 
 // No user code runs while the scheduler's state is in between.
 impl std::panic::RefUnwindSafe for Sched {}
 
-/// Counts the threads of a scheduler.
-#[derive(Default)]
-pub(crate) struct Machines {
-    count: Mutex<usize>,
-    changed: Condvar,
-    /// Those whose thread runs, for sysmon. Under the lock, sysmon takes processors.
-    all: Mutex<Vec<Arc<MShared>>>,
-}
-
-impl Machines {
-    fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.count.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// The machines, for sysmon.
-    pub(crate) fn all(&self) -> std::sync::MutexGuard<'_, Vec<Arc<MShared>>> {
-        self.all.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    pub(crate) fn register(&self, machine: Arc<MShared>) {
-        self.all().push(machine);
-    }
-
-    pub(crate) fn unregister(&self, machine: &Arc<MShared>) {
-        self.all().retain(|other| !Arc::ptr_eq(other, machine));
-    }
-
-    pub(crate) fn started(&self) {
-        *self.lock() += 1;
-    }
-
-    pub(crate) fn ended(&self) {
-        *self.lock() -= 1;
-        self.changed.notify_all();
-    }
-
-    /// How many threads there are, sysmon's included.
-    fn count(&self) -> usize {
-        *self.lock()
-    }
-
-    /// Waits until at most `left` machines are there, or until `deadline`.
-    fn wait_for_end(&self, left: usize, deadline: Instant) {
-        let mut count = self.lock();
-        while *count > left {
-            let Some(wait) = deadline.checked_duration_since(Instant::now()) else {
-                return;
-            };
-            count = self
-                .changed
-                .wait_timeout(count, wait)
-                .unwrap_or_else(|e| e.into_inner())
-                .0;
-        }
-    }
-}
-
 impl Sched {
     /// Makes a scheduler with its first machine, so that at least one thread is there.
-    pub(crate) fn start(config: Config, source: Arc<dyn EventSource>) -> io::Result<Arc<Sched>> {
+    pub(crate) fn start(
+        config: Config,
+        source: Arc<dyn EventSource>,
+        pinned: bool,
+    ) -> io::Result<Arc<Sched>> {
         overflow::install_handler()?;
         barrier::init();
         let class = StackClass::for_size(config.stack_size)
             .ok_or_else(|| io::Error::other("the stack size is out of range"))?;
         let main_class = StackClass::for_size(config.main_stack_size)
             .ok_or_else(|| io::Error::other("the main stack size is out of range"))?;
-        let (owned, processors): (Vec<_>, Vec<_>) = (0..config.max_procs as u32)
-            .map(|index| P::new(index, class, random::seed()))
-            .unzip();
         let count = config.max_procs as u32;
+        let (owned, processors) = (0..count)
+            .map(|index| P::new(index, class, config.seed_of(index)))
+            .unzip();
+        let size = Size::new(count, !config.max_procs_is_set);
+        let flags = Flags::default();
+        if config.debug.chaos.is_some() {
+            flags.set(CHAOS);
+        }
         let sched = Arc::new_cyclic(|me| Sched {
             config,
             class,
             main_class,
-            processors: processors.into(),
+            pinned,
+            processors: Processors::new(processors),
+            size,
+            flags,
             idle: Idle::new(count),
             lot: ParkLot::new(owned),
             global: Injector::new(),
             source,
             last_poll: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
             machines: Arc::default(),
             sysmon: Sysmon::default(),
             spawned_outside: AtomicU64::new(0),
             ended_outside: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             start_failed: AtomicU64::new(0),
             blocking: AtomicU32::new(0),
+            long_calls: AtomicU32::new(0),
+            leaked: Mutex::new(None),
             me: me.clone(),
         });
         let explain = |error: io::Error| {
@@ -165,13 +142,15 @@ impl Sched {
         Ok(sched)
     }
 
-    pub(crate) fn max_procs(&self) -> u32 {
-        self.processors.len() as u32
+    /// How many processors there are in use at this moment.
+    #[inline]
+    pub(crate) fn alive(&self) -> u32 {
+        self.size.alive()
     }
 
     #[inline]
     pub(crate) fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.flags.has(STOPPING)
     }
 
     pub(crate) fn last_poll(&self) -> u64 {
@@ -184,6 +163,10 @@ impl Sched {
         // Once it is queued it may run and end, and with it what keeps the scheduler alive for a
         // caller who has no handle.
         let _alive = self.me.upgrade();
+        if let Some(home) = r.home() {
+            // SAFETY: a machine outlives the goroutines at home on it.
+            return self.go_home(r, unsafe { home.as_ref() });
+        }
         // S1.
         self.global.push(r);
         if self.idle.submitted().is_some() {
@@ -193,11 +176,41 @@ impl Sched {
         }
     }
 
+    /// H1 to H4: makes a goroutine runnable that may run on one machine only.
+    #[inline(never)]
+    pub(crate) fn go_home(&self, r: Runnable, home: &MShared) {
+        // H1.
+        home.inbox.push(r);
+        if home.sleeper.rest.must_be_called() {
+            self.call_home(&home.sleeper);
+        }
+    }
+
+    /// H4: the machine wants a processor.
+    pub(crate) fn call_home(&self, sleeper: &Arc<Sleeper>) {
+        if !self.lot.call(sleeper, &self.flags) {
+            return;
+        }
+        // Partner: R3 of a machine that gives a processor up; it looks at the flag in R6. It is as
+        // with a submission, but that a searcher does not count: it cannot do this work.
+        fence(Ordering::SeqCst);
+        if self.idle.reserve().is_some() {
+            self.wake_machine();
+        } else if self.blocking.load(Ordering::Relaxed) > 0 {
+            self.sysmon.hurry();
+        }
+    }
+
+    /// S1, for a caller that sees to the rest itself.
+    pub(crate) fn push_global(&self, r: Runnable) {
+        self.global.push(r);
+    }
+
     /// S2 to S4, after a goroutine was queued on a busy processor behind another.
     #[inline]
     pub(crate) fn wake_for_backlog(&self) {
         // With one processor, which is busy with the caller, there is nobody to wake.
-        if self.processors.len() > 1 {
+        if self.alive() > 1 {
             if self.idle.submitted().is_some() {
                 self.wake_machine();
             } else if self.blocking.load(Ordering::Relaxed) > 0 {
@@ -209,6 +222,9 @@ impl Sched {
     /// A processor that was taken from its machine goes to another, or lies idle if there is
     /// nothing to do.
     pub(crate) fn handoff_p(&self, p: Box<P>) {
+        let Some(p) = self.retire_surplus(p) else {
+            return;
+        };
         if !self.work_waits() {
             self.lot.put_back(p);
             self.idle.release(false);
@@ -233,7 +249,7 @@ impl Sched {
     /// After a reservation: a machine that sleeps, or a new one, gets the processor.
     #[cold]
     #[inline(never)]
-    fn wake_machine(&self) -> bool {
+    pub(crate) fn wake_machine(&self) -> bool {
         self.note_busy();
         self.give_to_machine(self.lot.take_reserved())
     }
@@ -241,8 +257,8 @@ impl Sched {
     /// A machine that sleeps, or a new one, gets the processor, as a searcher that is counted. False
     /// if there is none and none can be made: then the processor lies idle until a machine comes
     /// back, and the work on it waits.
-    fn give_to_machine(&self, p: Box<P>) -> bool {
-        let p = match self.lot.assign(p) {
+    pub(crate) fn give_to_machine(&self, p: Box<P>) -> bool {
+        let p = match self.lot.assign(p, &self.flags) {
             Ok(sleeper) => {
                 sleeper.signal(&*self.source);
                 return true;
@@ -276,15 +292,25 @@ impl Sched {
         }
         let full = self.machines.count() > self.config.max_machines;
         let Some(me) = self.me.upgrade().filter(|_| !full) else {
-            self.start_failed.store(now.max(1), Ordering::Relaxed);
+            self.thread_refused(now);
             return Err(Some(p));
         };
         // No report from here: this may run in the middle of a goroutine's call into the runtime,
         // where foreign code, which may call in as well, has no business. Sysmon reports.
         M::start(&me, Some(p)).map_err(|(_, p)| {
-            self.start_failed.store(now.max(1), Ordering::Relaxed);
+            self.thread_refused(now);
             p
         })
+    }
+
+    fn thread_refused(&self, now: u64) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.start_failed.store(now.max(1), Ordering::Relaxed);
+    }
+
+    /// How many threads were refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// When a thread was refused last, on the runtime's clock; 0 if that never was.
@@ -307,12 +333,14 @@ impl Sched {
     /// R6: whether there is work that anybody may take. A goroutine in `runnext` is not: its own
     /// processor runs it next.
     pub(crate) fn work_visible(&self) -> bool {
-        !self.global.is_empty() || self.processors.iter().any(|p| !p.stealer.is_empty())
+        !self.global.is_empty()
+            || self.flags.has(WANTED)
+            || self.processors.all().iter().any(|p| !p.stealer.is_empty())
     }
 
     /// R6: the earliest deadline of all timers, or `FOREVER`.
     pub(crate) fn next_deadline(&self) -> u64 {
-        let deadlines = self.processors.iter().map(|p| p.timers.next());
+        let deadlines = self.processors.all().iter().map(|p| p.timers.next());
         deadlines.min().unwrap_or(FOREVER)
     }
 
@@ -336,7 +364,7 @@ impl Sched {
         if self.global.is_empty() {
             return None;
         }
-        let share = self.global.len() / self.processors.len() + 1;
+        let share = self.global.len() / self.alive() as usize + 1;
         loop {
             match self
                 .global
@@ -350,7 +378,9 @@ impl Sched {
     }
 
     pub(crate) fn cancel_timer(&self, key: TimerKey) {
-        self.processors[key.processor as usize].timers.cancel(key);
+        self.processors.all()[key.processor as usize]
+            .timers
+            .cancel(key);
     }
 
     pub(crate) fn count_spawned_outside(&self) {
@@ -376,21 +406,52 @@ impl Sched {
         self.blocking.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether the next `blocking` region is likely to be a long one.
+    pub(crate) fn blocks_long(&self) -> bool {
+        self.long_calls.load(Ordering::Relaxed) >= LONG_CALLS / 2
+    }
+
+    /// How long a `blocking` region has taken, in nanoseconds. Load and store: what is lost in a
+    /// race is one of many.
+    pub(crate) fn note_blocking(&self, took: u64) {
+        let score = self.long_calls.load(Ordering::Relaxed);
+        let next = if took >= BLOCKING_SLICE {
+            (score + 1).min(LONG_CALLS)
+        } else {
+            score.saturating_sub(1)
+        };
+        if next != score {
+            self.long_calls.store(next, Ordering::Relaxed);
+        }
+    }
+
     /// Whether anything waits for a processor, `runnext` included, or for somebody to watch over
     /// timers and events. For the decision to take a processor away.
     pub(crate) fn work_waits(&self) -> bool {
         self.work_visible()
-            || self.processors.iter().any(|p| !p.run_next.is_empty())
+            || self.processors.all().iter().any(|p| !p.run_next.is_empty())
             || (!self.idle.is_polling()
                 && (self.source.has_waiters() || self.next_deadline() != FOREVER))
+    }
+
+    /// How many processors more could be put to use: for the decision how many to take away. At least
+    /// one when `work_waits`.
+    pub(crate) fn missing_processors(&self) -> usize {
+        let all = self.processors.all();
+        let queued: usize = all.iter().map(|p| p.stealer.len()).sum();
+        let next = all.iter().filter(|p| !p.run_next.is_empty()).count();
+        (queued + next + self.global.len() + self.lot.in_line()).max(1)
     }
 
     /// Goroutines that have begun and not ended: exact when nothing runs, else a close guess.
     pub(crate) fn num_goroutines(&self) -> usize {
         // Ended first: a goroutine is counted as begun before it can end.
-        let ended: u64 = self.processors.iter().map(|p| p.ended()).sum();
+        let all = self.processors.all();
+        let ended: u64 = all.iter().map(|p| p.ended()).sum();
         let ended = ended + self.ended_outside.load(Ordering::Relaxed);
-        let spawned: u64 = self.processors.iter().map(|p| p.spawned()).sum();
+        // What has ended was on a processor that is in this table or in an older one.
+        let all = self.processors.all();
+        let spawned: u64 = all.iter().map(|p| p.spawned()).sum();
         (spawned + self.spawned_outside.load(Ordering::Relaxed)).saturating_sub(ended) as usize
     }
 
@@ -409,7 +470,7 @@ impl Sched {
     /// queued is leaked, not unwound (H7). Returns when the machines have ended, but does not wait
     /// long for one whose goroutine goes on without a scheduling point.
     pub(crate) fn stop(self: &Arc<Self>) {
-        if self.stopping.swap(true, Ordering::SeqCst) {
+        if self.flags.set(STOPPING) & STOPPING != 0 {
             return;
         }
         // A machine that enlists later sees the flag: the list's lock orders the two.
@@ -422,8 +483,23 @@ impl Sched {
         self.machines
             .wait_for_end(usize::from(own), Instant::now() + STOP_GRACE);
         if self.num_goroutines() > 0 {
-            // Leaked goroutines name the scheduler: it must outlive whoever may still ready them.
-            std::mem::forget(self.clone());
+            // They name the scheduler: it must outlive whoever may still ready them.
+            *self.leaked() = Some(self.clone());
+            self.let_go_if_empty();
+        }
+    }
+
+    fn leaked(&self) -> std::sync::MutexGuard<'_, Option<Arc<Sched>>> {
+        self.leaked.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// A machine of a stopped scheduler ends: the goroutine that it ran may have been the last.
+    pub(crate) fn let_go_if_empty(&self) {
+        // The lock orders this after `stop`, or `stop` after the end of the goroutine. Dropped by the
+        // caller's machine, which holds the scheduler itself.
+        let mut leaked = self.leaked();
+        if self.num_goroutines() == 0 {
+            drop(leaked.take());
         }
     }
 }

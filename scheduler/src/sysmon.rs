@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::idle::FOREVER;
-use crate::sched::Sched;
+use crate::sched::{BLOCKING_SLICE, Sched};
 use crate::sys;
 
 /// The shortest time between two looks, and the longest.
@@ -38,8 +38,6 @@ const IDLE_LOOKS: u32 = 20;
 const LATE: u64 = 10_000_000;
 /// How long a goroutine may keep its processor while others wait, in nanoseconds.
 const TIME_SLICE: u64 = 10_000_000;
-/// The same in a `blocking` region. Shorter calls are not worth a hand-off.
-const BLOCKING_SLICE: u64 = 20_000;
 /// Time between two reports of refused threads, in nanoseconds.
 const REPORT_PAUSE: u64 = 1_000_000_000;
 /// The stack of the thread, in bytes.
@@ -95,11 +93,14 @@ struct Seen {
     tick: u32,
     /// When the tick was seen to change last.
     since: u64,
+    slice: u32,
+    /// When the time slice was seen to change last.
+    slice_since: u64,
 }
 
 fn watch(sched: &Sched) {
     let mut view = View {
-        seen: vec![Seen::default(); sched.processors.len()],
+        seen: Vec::new(),
         unwatched: false,
         reported: 0,
         ready: ReadyList::new(),
@@ -110,9 +111,8 @@ fn watch(sched: &Sched) {
     while !sched.stopping() {
         let wakes = sched.sysmon.wakes.load(Ordering::Acquire);
         // Work may wait though all processors are idle: if no thread could be made for it.
-        let lies_down = idle >= IDLE_LOOKS
-            && !sched.work_waits()
-            && sched.idle.sysmon_lies_down(sched.max_procs());
+        let lies_down =
+            idle >= IDLE_LOOKS && !sched.work_waits() && sched.idle.sysmon_lies_down(sched.alive());
         if lies_down || delay > MIN_DELAY {
             sched.sysmon.slow.store(1, Ordering::Relaxed);
         }
@@ -125,7 +125,7 @@ fn watch(sched: &Sched) {
             sched.idle.sysmon_gets_up();
             idle = 0;
         }
-        if sched.idle.counts().idle() == sched.max_procs() {
+        if sched.idle.counts().idle() == sched.alive() {
             idle += 1;
         } else {
             idle = 0;
@@ -159,7 +159,14 @@ impl View {
     fn look(&mut self, sched: &Sched) -> bool {
         let now = clock::now();
         let mut helped = false;
-        for (p, seen) in sched.processors.iter().zip(&mut self.seen) {
+        let all = sched.processors.all();
+        self.seen.resize(all.len(), Seen::default());
+        for (p, seen) in all.iter().zip(&mut self.seen) {
+            let slice = p.slice();
+            if slice != seen.slice {
+                seen.slice = slice;
+                seen.slice_since = now;
+            }
             let tick = p.tick();
             if tick != seen.tick {
                 seen.tick = tick;
@@ -218,33 +225,48 @@ impl View {
     }
 }
 
-/// Takes processors away from goroutines that keep them for too long, if they are missed.
+/// Takes processors away from goroutines that keep them for too long, as many as are missed.
 fn retake(sched: &Sched, seen: &[Seen], now: u64) -> bool {
     // An idle processor can do whatever there is to do: a searcher steals even from `runnext`.
     if sched.idle.counts().idle() > 0 || !sched.work_waits() {
         return false;
     }
+    let mut missed = sched.missing_processors();
     let mut taken = Vec::new();
+    let all = sched.processors.all();
     for machine in sched.machines.all().iter() {
+        if missed == 0 {
+            break;
+        }
         let Some(index) = machine.processor() else {
             continue;
         };
-        let seen = &seen[index];
+        // One that was made since the look at all of them.
+        let Some(seen) = seen.get(index) else {
+            continue;
+        };
         let blocks = machine
             .blocking_since()
             .is_some_and(|since| now.saturating_sub(since) >= BLOCKING_SLICE);
-        let slice_is_spent = seen.tick == sched.processors[index].tick()
-            && now.saturating_sub(seen.since) >= TIME_SLICE;
-        if !blocks && !slice_is_spent {
-            continue;
-        }
-        match machine.take_from_outside() {
-            Some(p) => taken.push(p),
-            None if slice_is_spent => machine.handshake.ask_to_yield(),
-            None => {}
+        let stands = seen.tick == all[index].tick() && now.saturating_sub(seen.since) >= TIME_SLICE;
+        let slice_is_spent =
+            seen.slice == all[index].slice() && now.saturating_sub(seen.slice_since) >= TIME_SLICE;
+        if blocks || stands {
+            match machine.take_from_outside() {
+                Some(p) => {
+                    missed -= 1;
+                    taken.push(p);
+                }
+                None if stands => machine.handshake.ask_to_yield(),
+                None => {}
+            }
+        } else if slice_is_spent {
+            // It comes to its scheduling points, but goes from one `runnext` to the next.
+            machine.handshake.ask_to_yield();
         }
     }
     let helped = !taken.is_empty();
+    sched.taken.fetch_add(taken.len() as u64, Ordering::Relaxed);
     for p in taken {
         sched.handoff_p(p);
     }

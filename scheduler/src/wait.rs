@@ -244,7 +244,7 @@ impl fmt::Debug for Parked {
 }
 
 /// The coming wait of the current task, goroutine or thread. A goroutine that is unwinding counts
-/// as a thread.
+/// as a thread, unless it is bound to its thread anyway.
 #[derive(Debug)]
 pub struct Wait {
     task: Task,
@@ -265,9 +265,8 @@ impl Wait {
     #[inline]
     pub fn new() -> Self {
         let task = match crate::g::Current::get() {
-            Some(g) if !std::thread::panicking() => Task::Goroutine(g),
-            // While a goroutine unwinds it may not change threads, and no other may run on its
-            // thread, or std's count of panics is wrong on both (H5). It waits as a thread does.
+            Some(g) if !g.must_stay() => Task::Goroutine(g),
+            // A goroutine that unwinds waits as a thread does, and blocks its machine (H5).
             _ => Task::Thread(ThreadWaiter::current()),
         };
         Wait {

@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::scheduler;
-use marmot_scheduler::go;
 use marmot_scheduler::goroutine::{park, yield_now};
+use marmot_scheduler::{JoinHandle, go};
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
@@ -43,7 +43,12 @@ fn hundreds_are_built_and_dropped() {
 #[test]
 fn parked_goroutines_are_leaked_and_may_be_unparked_later() {
     let s = scheduler(2);
-    let handles: Vec<_> = (0..10).map(|_| s.handle().go(park)).collect();
+    let park_for_ever = || {
+        loop {
+            park();
+        }
+    };
+    let handles: Vec<JoinHandle<()>> = (0..10).map(|_| s.handle().go(park_for_ever)).collect();
     drop(s);
     for handle in &handles {
         handle.goroutine().unpark();

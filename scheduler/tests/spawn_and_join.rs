@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{at_each_width, scheduler};
@@ -186,8 +187,19 @@ fn goroutines_are_counted() {
     let s = scheduler(2);
     assert_eq!(s.handle().num_goroutines(), 0);
     s.handle().run(|| {
-        let handles: Vec<_> = (0..10).map(|_| go(goroutine::park)).collect();
+        let over = Arc::new(AtomicBool::new(false));
+        let handles: Vec<_> = (0..10)
+            .map(|_| {
+                let over = over.clone();
+                go(move || {
+                    while !over.load(Ordering::Acquire) {
+                        goroutine::park();
+                    }
+                })
+            })
+            .collect();
         assert_eq!(num_goroutines(), 11);
+        over.store(true, Ordering::Release);
         for handle in &handles {
             handle.goroutine().unpark();
         }

@@ -15,6 +15,15 @@ pub(crate) fn scheduler(max_procs: usize) -> Scheduler {
         .expect("a thread can be started")
 }
 
+/// A pinned scheduler with `max_procs` processors and no events.
+#[allow(dead_code)] // not every test file pins
+pub(crate) fn pinned(max_procs: usize) -> Scheduler {
+    let config = Config::from_env()
+        .and_then(|config| config.max_procs(max_procs))
+        .expect("the settings are in range");
+    Scheduler::start_pinned(config, Arc::new(NoEvents::new())).expect("a thread can be started")
+}
+
 /// Runs a test at several numbers of processors, more than this machine has cores among them.
 #[allow(dead_code)] // not every test file sweeps
 pub(crate) fn at_each_width(test: impl Fn(&Scheduler)) {
