@@ -21,24 +21,55 @@
 //! older kernels `mprotect` does, at the price of two mappings per stack, so that
 //! `vm.max_map_count` ends it at about 32,000 stacks: an error that names the limit.
 //!
+//! **Giving memory back.** The pages of a stack stay with it when its goroutine ends, for the next
+//! one, and twice something is done about that. A processor looks at a few of the stacks in its cache
+//! every now and then and gives their deep part back ([`Trimmer`]), so that a recursion that was deep
+//! once does not hold its pages for ever. And [`scavenge`] takes the free slots that were not used
+//! for a second (`free_list.rs`): it keeps some, with shallow stacks, and gives the memory of
+//! the others back, the page of the control block included; they are *cold* then. What stays of a
+//! cold slot is its part of the page tables, 512 bytes, which hold its guard.
+//!
 //! # Invariants
 //!
-//! 1. A slot that was ever handed out stays mapped, guarded, and holds a valid `G` for the rest of
-//!    the process (type-stable: stale tickets may look at it at any time).
-//! 2. A slot is on one free list, or owned by one `Slot`, or by the goroutine running in it.
+//! 1. A slot that was ever handed out stays mapped and guarded, and what a stale ticket or handle may
+//!    look at there, at any time, is that of a `G`, for the rest of the process (type-stable): of a
+//!    `G`, or of the zeroes that a `G` begins with (invariant 5 of `g.rs`).
+//! 2. A slot is on one free list, or cold, or owned by one `Slot`, by the goroutine running in it, or
+//!    by one scavenger.
 //! 3. A table entry is set once, before any slot of its chunk is handed out.
+//! 4. Memory is given back by the owner of a free slot alone; never that of a guard, and that of a
+//!    control block only after `G::forget`. `G::begin` comes before a cold slot is handed out. The
+//!    arena's lock passes the slot from the one to the other, so the numbers of waits go on above
+//!    those that were forgotten.
 //!
 //! # Locks
 //!
-//! `Arena::state` guards the free list and the unused part of the newest chunk. Under it the
+//! `Arena::state` guards the free lists and the unused part of the newest chunk. Under it the
 //! system calls of growth are made (once per 64 MiB), nothing else.
+//!
+//! # Rejected
+//!
+//! - **Giving the deep part back whenever a stack is returned**, or every 16th time: the system call
+//!   is 0.4 to 1.5 us, spawning and joining 0.1. Of every 1024th it would be cheap, but slow to come
+//!   round where little is spawned. So it goes by time, looked up at every 256th return.
+//! - **When slots move between a processor's cache and the arena**: under load that is once for every
+//!   other goroutine; without load it is never.
+//! - **Noting the stack pointer at each park**, to know which stacks were deep: the deepest point of a
+//!   call that did not park is not seen, and each park would pay.
+//! - **One call for neighbouring slots and the guards between**: the kernel lets guards survive it,
+//!   but it is no faster than one call with many ranges, and bound to neighbours.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
+use crate::chunk::{Chunk, Chunks};
+use crate::clock;
+use crate::free_list::{Fate, FreeList};
 use crate::g::G;
 use crate::sys;
 
@@ -57,6 +88,13 @@ pub const MAX_STACK_SIZE: usize = 1 << 30;
 const MIN_SHIFT: u32 = 17;
 const MAX_SHIFT: u32 = 31;
 const COLOURS: usize = 32;
+/// The part of a stack that it keeps when its deep part is given back, from the top of its slot.
+const SHALLOW: usize = 16 * 1024;
+/// Stacks that a processor looks at in one visit, and the nanoseconds between two visits.
+const TRIMMED_AT_ONCE: usize = 16;
+const TRIM_PAUSE: u64 = 100_000_000;
+/// Slots that the scavenger takes from a list at once.
+const SCAVENGED_AT_ONCE: usize = 32;
 const CACHE_LINE: usize = 64;
 
 /// For each 64 MiB of address space: log2 of the size of the slots there, or 0.
@@ -176,19 +214,23 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let (_, class) = slot_of(self.0.as_ptr().addr()).expect("a G lies in a slot");
-        class.arena().lock().free.push(self.0);
+        class.arena().with(|state| state.free.push(self.0));
     }
 }
 
 struct Arena {
     state: Mutex<State>,
+    /// Length of the list that the scavenger works on. Written under the lock, read by anyone.
+    used: AtomicUsize,
 }
 
 struct State {
-    /// Slots whose goroutine has ended, last in first out.
-    free: Vec<NonNull<G>>,
+    /// Slots whose goroutine has ended.
+    free: FreeList<NonNull<G>>,
     /// The part of the newest chunk that was never handed out, growing down: base and end.
     fresh: (usize, usize),
+    newest: Option<&'static Chunk>,
+    chunks: Chunks,
 }
 
 // SAFETY: the pointers name slots that nobody uses (invariant 2).
@@ -198,15 +240,31 @@ impl Arena {
     const fn new() -> Self {
         Arena {
             state: Mutex::new(State {
-                free: Vec::new(),
+                free: FreeList::new(),
                 fresh: (0, 0),
+                newest: None,
+                chunks: Chunks::new(),
             }),
+            used: AtomicUsize::new(0),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    /// Calls `f` under the lock.
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let result = f(&mut state);
+        self.used.store(state.free.used(), Ordering::Relaxed);
+        result
     }
+}
+
+/// A slot that [`take`] has found.
+enum Found {
+    Ready(Slot),
+    /// Its memory was given back: its base address and its chunk.
+    Cold(usize, &'static Chunk),
+    /// It was never used, and has no guard yet.
+    Fresh(usize, &'static Chunk),
 }
 
 /// Takes a slot: one that was used before, or else a new one.
@@ -214,44 +272,68 @@ impl Arena {
 /// # Errors
 /// No address space, no memory, or too many mappings; the message names the limit.
 pub(crate) fn take(class: StackClass) -> io::Result<Slot> {
-    let base = {
-        let mut state = class.arena().lock();
+    let found = class.arena().with(|state| {
         if let Some(g) = state.free.pop() {
-            return Ok(Slot(g));
+            return Ok(Found::Ready(Slot(g)));
         }
-        if state.fresh.0 == state.fresh.1 {
-            state.fresh = new_chunk(class)?;
+        if let Some((base, chunk)) = state.chunks.take_cold() {
+            return Ok(Found::Cold(base, chunk));
         }
+        let chunk = match state.newest {
+            Some(chunk) if state.fresh.0 < state.fresh.1 => chunk,
+            _ => {
+                state.fresh = new_chunk(class)?;
+                let chunk = Chunk::new(state.fresh.0, state.fresh.1, class);
+                state.chunks.add(chunk);
+                *state.newest.insert(chunk)
+            }
+        };
         // From the top down, towards where the kernel puts the next chunk.
         state.fresh.1 -= class.slot_size();
-        state.fresh.1
-    };
-    // The guard is made outside the lock: it costs most of a microsecond.
-    match make_slot(base, class) {
-        Ok(slot) => Ok(slot),
-        Err(error) => {
-            let mut state = class.arena().lock();
-            // Put the unguarded slot back if it is still the last one taken. If not, its address
-            // space is lost, as rarely as two threads run out of mappings in one microsecond.
-            if state.fresh.1 == base {
-                state.fresh.1 += class.slot_size();
+        Ok::<_, io::Error>(Found::Fresh(state.fresh.1, chunk))
+    })?;
+    // The rest outside the lock: the guard costs most of a microsecond, the first page as much.
+    match found {
+        Found::Ready(slot) => Ok(slot),
+        Found::Cold(base, chunk) => Ok(begin(base, class, chunk)),
+        Found::Fresh(base, chunk) => match guard(at(base)) {
+            Ok(()) => {
+                SLOTS.fetch_add(1, Ordering::Relaxed);
+                Ok(begin(base, class, chunk))
             }
-            Err(error)
-        }
+            Err(error) => {
+                class.arena().with(|state| {
+                    // Put the unguarded slot back if it is still the last one taken. If not, its
+                    // address space is lost, as rarely as two threads run out of mappings in one
+                    // microsecond.
+                    if state.fresh.1 == base {
+                        state.fresh.1 += class.slot_size();
+                    }
+                });
+                Err(error)
+            }
+        },
     }
 }
 
 /// Takes up to `want` used slots into `into`: one visit for many. Makes no new ones.
 pub(crate) fn take_used(class: StackClass, want: usize, into: &mut Vec<Slot>) {
-    let mut state = class.arena().lock();
-    let from = state.free.len().saturating_sub(want);
-    into.extend(state.free.drain(from..).map(Slot));
+    class.arena().with(|state| {
+        struct Into<'a>(&'a mut Vec<Slot>);
+        impl Extend<NonNull<G>> for Into<'_> {
+            fn extend<I: IntoIterator<Item = NonNull<G>>>(&mut self, slots: I) {
+                self.0.extend(slots.into_iter().map(Slot));
+            }
+        }
+        state.free.pop_many(want, &mut Into(into));
+    });
 }
 
 /// Gives many slots back in one visit.
 pub(crate) fn give_back(class: StackClass, slots: impl Iterator<Item = Slot>) {
-    let mut state = class.arena().lock();
-    state.free.extend(slots.map(Slot::into_g));
+    class
+        .arena()
+        .with(|state| state.free.extend(slots.map(Slot::into_g)));
 }
 
 /// How many slots of all sizes were ever made.
@@ -259,19 +341,182 @@ pub(crate) fn slots_made() -> u64 {
     SLOTS.load(Ordering::Relaxed)
 }
 
-/// Guards the slot at `base` and puts a control block into it.
-fn make_slot(base: usize, class: StackClass) -> io::Result<Slot> {
-    let low =
-        NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(base)).expect("not at address 0");
-    guard(low)?;
-    let g = NonNull::new(std::ptr::with_exposed_provenance_mut::<G>(control_block(
-        base, class,
-    )))
-    .expect("not at address 0");
-    // SAFETY: fresh zeroed memory of this slot, aligned to a cache line, which nobody else uses.
-    unsafe { g.write(G::new(class)) };
-    SLOTS.fetch_add(1, Ordering::Relaxed);
-    Ok(Slot(g))
+/// Calls `f` with the control block of every slot, in use or free, that is not cold: for reports.
+/// Only atomics of it may be read, and that at any time, for it may be put to another use meanwhile.
+#[allow(dead_code)] // reports of all goroutines are to come
+pub(crate) fn each_slot(mut f: impl FnMut(NonNull<G>)) {
+    Chunk::each(|chunk| {
+        chunk.each_live(|base| f(at(control_block(base, chunk.class()))));
+    });
+}
+
+/// A pointer to an address in a chunk, whose provenance was exposed when it was made.
+fn at<T>(address: usize) -> NonNull<T> {
+    NonNull::new(std::ptr::with_exposed_provenance_mut(address)).expect("not at address 0")
+}
+
+/// Puts a control block into a slot that has a guard and nothing else.
+fn begin(base: usize, class: StackClass, chunk: &Chunk) -> Slot {
+    let g = at::<G>(control_block(base, class));
+    // SAFETY: we own the slot (invariant 2). It was never used, or its memory was given back: it
+    // holds zeroes.
+    unsafe { G::begin(g, class) };
+    chunk.set_live(base);
+    Slot(g)
+}
+
+/// Gives back the memory of the stacks of free slots below their top `keep` bytes.
+///
+/// # Safety
+/// The caller owns the slots; if `keep` is 0, their control blocks were made to forget.
+unsafe fn discard(slots: impl Iterator<Item = NonNull<G>>, class: StackClass, keep: usize) {
+    static PAGE: LazyLock<usize> = LazyLock::new(sys::page_size);
+    // The kernel would round the end of a range up, over the control block.
+    let len = class
+        .stack_size()
+        .saturating_sub(keep.next_multiple_of(*PAGE));
+    if len == 0 {
+        return;
+    }
+    let mut ranges = [libc::iovec {
+        iov_base: std::ptr::null_mut(),
+        iov_len: 0,
+    }; SCAVENGED_AT_ONCE];
+    let mut count = 0;
+    for (range, g) in ranges.iter_mut().zip(slots) {
+        range.iov_base = at::<libc::c_void>(stack_limit(g) + GUARD).as_ptr();
+        range.iov_len = len;
+        count += 1;
+    }
+    // SAFETY: whole pages above the guard. Nobody uses the stack of a free slot, and of its control
+    // block, if that is among them, only what is zero already (invariant 1).
+    unsafe { sys::discard(&ranges[..count]) };
+}
+
+/// Which of a processor's cached stacks are looked at next, and when.
+#[derive(Debug, Default)]
+#[allow(dead_code)] // for the processors
+pub(crate) struct Trimmer {
+    next: Cell<usize>,
+    /// On the runtime's clock.
+    not_before: Cell<u64>,
+}
+
+#[allow(dead_code)] // for the processors
+impl Trimmer {
+    /// Gives the deep part of some of the stacks back, a few every tenth of a second. To be called
+    /// often, but not as often as a goroutine ends: it reads the clock.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn visit(&self, stacks: &[Slot], class: StackClass) {
+        let now = clock::now();
+        if now < self.not_before.get() || stacks.is_empty() {
+            return;
+        }
+        self.not_before.set(now + TRIM_PAUSE);
+        let first = self.next.get();
+        let count = stacks.len().min(TRIMMED_AT_ONCE);
+        self.next.set(first.wrapping_add(count));
+        let some = (0..count).map(|n| stacks[first.wrapping_add(n) % stacks.len()].0);
+        // SAFETY: the caller owns the slots, which lie in its cache. Their control blocks stay.
+        unsafe { discard(some, class, SHALLOW) };
+    }
+}
+
+/// Whether [`scavenge`] may find something to do, now or in a second or two. False for good when
+/// nothing ends any more and it has been called for some seconds.
+#[allow(dead_code)] // for sysmon
+pub(crate) fn wants_scavenging() -> bool {
+    ARENAS
+        .iter()
+        .any(|arena| arena.used.load(Ordering::Relaxed) > 0)
+}
+
+/// Gives the memory of free slots back that were not used for a second. Takes no longer than
+/// `budget`, or than [`SCAVENGED_AT_ONCE`] slots take (some 50 us). Returns how many it has seen to:
+/// 0 if there is nothing to do at present. Any thread, at any time; several share the work.
+#[allow(dead_code)] // for sysmon
+pub(crate) fn scavenge(budget: Duration) -> usize {
+    let now = clock::now();
+    let until = now.saturating_add(u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX));
+    let mut count = 0;
+    for (arena, class) in arenas() {
+        if arena.used.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        arena.with(|state| state.free.look(now));
+        loop {
+            match arena.scavenge_some(class) {
+                0 => break,
+                some => count += some,
+            }
+            if clock::now() >= until {
+                return count;
+            }
+        }
+    }
+    count
+}
+
+/// Gives the memory of all free slots in the arenas back but for the reserve, whenever they were
+/// used: for tests. Returns how many it has seen to.
+#[doc(hidden)]
+pub fn scavenge_stacks() -> usize {
+    let mut count = 0;
+    for (arena, class) in arenas() {
+        arena.with(|state| state.free.hasten());
+        loop {
+            match arena.scavenge_some(class) {
+                0 => break,
+                some => count += some,
+            }
+        }
+    }
+    count
+}
+
+fn arenas() -> impl Iterator<Item = (&'static Arena, StackClass)> {
+    let classes = (MIN_SHIFT..=MAX_SHIFT).map(|shift| StackClass { shift });
+    classes.map(|class| (class.arena(), class))
+}
+
+impl Arena {
+    /// Sees to some slots that have lain idle; how many.
+    fn scavenge_some(&self, class: StackClass) -> usize {
+        let mut slots = Vec::with_capacity(SCAVENGED_AT_ONCE);
+        let fate = self.with(|state| {
+            let fate = state.free.take_idle(SCAVENGED_AT_ONCE, &mut slots)?;
+            if fate == Fate::Cold {
+                for &g in &slots {
+                    let base = stack_limit(g);
+                    state.chunks.of(base).clear_live(base);
+                }
+            }
+            Some(fate)
+        });
+        let Some(fate) = fate else { return 0 };
+        let keep = match fate {
+            Fate::Keep | Fate::Return => SHALLOW,
+            Fate::Cold => {
+                for g in &slots {
+                    // SAFETY: control blocks are never unmapped. We own the slot, and hand it on by
+                    // the lock.
+                    unsafe { g.as_ref() }.forget();
+                }
+                0
+            }
+        };
+        // SAFETY: as above.
+        unsafe { discard(slots.iter().copied(), class, keep) };
+        self.with(|state| match fate {
+            Fate::Keep => slots.iter().for_each(|&g| state.free.keep(g)),
+            Fate::Return => state.free.extend(slots.iter().copied()),
+            Fate::Cold => slots
+                .iter()
+                .for_each(|&g| state.chunks.put_cold(stack_limit(g))),
+        });
+        slots.len()
+    }
 }
 
 fn guard(low: NonNull<u8>) -> io::Result<()> {
@@ -432,5 +677,42 @@ mod tests {
         offsets.dedup();
         // Other tests may take slots in between.
         assert!(offsets.len() > COLOURS / 2, "{offsets:?}");
+    }
+
+    #[test]
+    fn cold_slots_are_zeroed_guarded_and_made_anew() {
+        // A size that no other test uses.
+        let class = StackClass::for_size(3 << 20).unwrap();
+        let many = 600;
+        let slots: Vec<Slot> = (0..many).map(|_| take(class).unwrap()).collect();
+        let made = slots_made();
+        let live = |of: StackClass| {
+            let mut live = Vec::new();
+            each_slot(|g| {
+                if slot_of(g.as_ptr().addr()).is_some_and(|(_, class)| class == of) {
+                    live.push(g);
+                }
+            });
+            live.sort_unstable();
+            live
+        };
+        let mut mine: Vec<_> = slots.iter().map(|slot| slot.0).collect();
+        mine.sort_unstable();
+        assert_eq!(live(class), mine);
+        drop(slots);
+        assert!(wants_scavenging());
+        assert!(scavenge_stacks() >= many);
+        let rest = live(class);
+        assert!(rest.len() < many && !rest.is_empty(), "{} kept", rest.len());
+        for &g in &mine {
+            if !rest.contains(&g) {
+                // SAFETY: control blocks are never unmapped.
+                assert_eq!(unsafe { g.as_ref() }.id(), 0);
+            }
+        }
+        let mut again: Vec<_> = (0..many).map(|_| take(class).unwrap()).collect();
+        assert_eq!(made, slots_made(), "no new ones");
+        again.sort_unstable_by_key(|slot| slot.0);
+        assert!(again.iter().map(|slot| slot.0).eq(mine.iter().copied()));
     }
 }

@@ -23,7 +23,10 @@
 //! 3. A goroutine's wait is opened on the machine's stack, when its own stack is at rest. So
 //!    whoever claims the wait may resume it at once, anywhere.
 //! 4. A stack is never unwound, dropped or freed while it is suspended (H7).
-//! 5. The current goroutine is found from the stack pointer alone: no thread-local is read on any
+//! 5. What anybody may touch at any time, by a stale ticket or handle, is the wait word and the park
+//!    token. In zeroed memory they answer as those of a free slot do; so the memory of a free slot
+//!    may be given back (`G::forget`) and taken again (`G::begin`), and it is still type-stable.
+//! 6. The current goroutine is found from the stack pointer alone: no thread-local is read on any
 //!    path that can park, so none can be remembered across a switch (H1).
 
 use std::cell::{Cell, UnsafeCell};
@@ -45,10 +48,13 @@ use crate::machine::{M, MShared};
 use crate::park_token::ParkToken;
 use crate::sched::Sched;
 use crate::timers::TimerKey;
-use crate::wait::{Kind, Outcome, Publish, Ticket, WaitHeader, Why};
+use crate::wait::{Outcome, Publish, Ticket, WaitHeader, Why};
 
 type Switch = Yielder<(), NonNull<Action>>;
 type Body = Coroutine<(), NonNull<Action>, (), SlotStack>;
+
+/// The greatest number of a wait in any slot whose memory was given back (`wait_word.rs`).
+static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
 
 /// A goroutine's control block, at the top of its own stack slot.
 ///
@@ -83,7 +89,7 @@ pub(crate) struct G {
     name: UnsafeCell<Option<Arc<str>>>,
     /// Its goroutine-local values. Owner.
     locals: UnsafeCell<Option<Box<Locals>>>,
-    /// Constant.
+    /// Constant while the slot is in use.
     class: StackClass,
 }
 
@@ -95,25 +101,35 @@ unsafe impl Sync for G {}
 impl std::panic::RefUnwindSafe for G {}
 
 impl G {
-    /// The control block of a slot that was never used.
-    pub(crate) fn new(class: StackClass) -> G {
-        G {
-            header: WaitHeader::new(Kind::Goroutine),
-            machine: Cell::new(std::ptr::null()),
-            switch: Cell::new(std::ptr::null()),
-            body: UnsafeCell::new(MaybeUninit::uninit()),
-            sched: Cell::new(std::ptr::null()),
-            home: Cell::new(std::ptr::null()),
-            blocking: Cell::new(0),
-            id: AtomicU64::new(0),
-            park_token: ParkToken::new(),
-            reason: AtomicU8::new(0),
-            object: AtomicUsize::new(0),
-            spawned_at: AtomicPtr::new(std::ptr::null_mut()),
-            name: UnsafeCell::new(None),
-            locals: UnsafeCell::new(None),
-            class,
-        }
+    /// Makes a control block of zeroed memory: a slot that was never used, or whose memory was
+    /// given back. Zeroes are what a stale ticket or handle may meet there, at any time; so what
+    /// those touch is left as it is, but for the wait word, which is stored to atomically.
+    ///
+    /// # Safety
+    /// The caller owns the slot, whose memory holds zeroes where others do not write.
+    pub(crate) unsafe fn begin(ptr: NonNull<G>, class: StackClass) {
+        let g = ptr.as_ptr();
+        // SAFETY: the memory is a slot's and the caller's; nobody else touches this field.
+        let name = unsafe { &raw mut (*g).name };
+        // SAFETY: as above; there is nothing to drop.
+        unsafe { name.write(UnsafeCell::new(None)) };
+        // SAFETY: as above.
+        let locals = unsafe { &raw mut (*g).locals };
+        // SAFETY: as above.
+        unsafe { locals.write(UnsafeCell::new(None)) };
+        // SAFETY: as above.
+        let field = unsafe { &raw mut (*g).class };
+        // SAFETY: as above.
+        unsafe { field.write(class) };
+        // SAFETY: now it is a `G`: of the other fields zeroes are valid values.
+        unsafe { ptr.as_ref() }.header.word.resume(&FORGOTTEN);
+    }
+
+    /// Prepares a free slot for its memory to be given back: what others may touch is zero from
+    /// now on, and what must not repeat is remembered elsewhere. By the owner of the slot.
+    pub(crate) fn forget(&self) {
+        self.header.word.forget(&FORGOTTEN);
+        self.park_token.forget();
     }
 
     pub(crate) fn id(&self) -> u64 {

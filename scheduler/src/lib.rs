@@ -159,6 +159,7 @@
 //! |------|-------|
 //! | `g.rs` | the control block, the switch, `Runnable` |
 //! | `arena.rs` | guarded stack slots, and the way from an address to its goroutine |
+//! | `chunk.rs`, `free_list.rs` | which slots are in use, free, or without memory |
 //! | `wait.rs`, `wait_word.rs` | `Wait`, `Ticket`, `Parked`: all waiting |
 //! | `thread_waiter.rs` | the waiter that is an OS thread |
 //! | `machine.rs`, `find.rs` | the scheduling loop, and the order in which it looks for work |
@@ -178,6 +179,7 @@ mod barrier;
 mod blocking;
 mod bound;
 mod chaos;
+mod chunk;
 mod clock;
 mod completion;
 mod config;
@@ -186,6 +188,7 @@ pub mod event;
 mod fatal;
 mod find;
 mod flags;
+mod free_list;
 mod g;
 pub mod goroutine;
 mod goroutine_local;
@@ -217,9 +220,9 @@ mod timers;
 pub mod wait;
 mod wait_word;
 
-#[doc(hidden)]
-pub use arena::force_mprotect_guards;
 pub use arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
+#[doc(hidden)]
+pub use arena::{force_mprotect_guards, scavenge_stacks};
 pub use blocking::blocking;
 pub use bound::{OsThreadGuard, lock_os_thread};
 pub use config::{Config, DEFAULT_MAIN_STACK_SIZE, DEFAULT_MAX_MACHINES, MAX_PROCS};

@@ -14,7 +14,10 @@
 //!    `EMPTY -> PARKED` and `* -> EMPTY` by the goroutine alone (the former on its behalf).
 //! 2. While the word says `PARKED`, `number` is that of the wait to claim, or the wait is over.
 //!    `number` only ever names waits of `park`, so that a claim that comes late is at worst a spurious
-//!    return from `park`; and it only grows, since a `publish` may come late as well.
+//!    return from `park`; and it only grows, since a `publish` may come late as well. Only in a free
+//!    slot does it fall back to 0, which claims nothing: the waits of the next goroutine there have
+//!    greater numbers than all before (`wait_word.rs`), so that a late `publish` still hides none.
+//! 3. All zeroes is the token of no goroutine: ids begin at 1.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -32,6 +35,8 @@ pub(crate) struct ParkToken {
 }
 
 impl ParkToken {
+    /// The token of a goroutine's first moment is zeroed memory.
+    #[allow(dead_code)] // for the models
     pub(crate) fn new() -> Self {
         ParkToken {
             word: AtomicU64::new(EMPTY),
@@ -47,6 +52,14 @@ impl ParkToken {
     /// It has ended: every later `unpark` has no effect.
     pub(crate) fn retire(&self) {
         self.word.store(EMPTY, Ordering::Release);
+    }
+
+    /// Makes the token all zeroes, before its memory is given back. By the owner of a free slot.
+    pub(crate) fn forget(&self) {
+        // A stale `publish` may come at the same time, or later: then the number is not 0 but one
+        // that nobody has any more. So the memory is never relied upon to be zero here.
+        // (An exchange, for the models: loom leaves a store unordered with that `publish`.)
+        self.number.swap(0, Ordering::Relaxed);
     }
 
     /// Goroutine only: takes the token if there is one.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
@@ -118,6 +118,54 @@ pub(crate) unsafe fn protect(at: NonNull<u8>, len: usize) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Bytes of a page.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: takes no pointers.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).expect("every system has pages")
+}
+
+/// Gives the memory of up to [`DISCARD_MOST`] ranges back; their address space stays, and reads as
+/// zeroes. One call for all of them where the kernel allows it (Linux 6.15), since what costs most
+/// is telling the other cores.
+///
+/// # Safety
+/// The ranges begin and end at page boundaries and lie in reserved memory, whose content nobody
+/// relies on any more.
+pub(crate) unsafe fn discard(ranges: &[libc::iovec]) {
+    static ONE_BY_ONE: AtomicBool = AtomicBool::new(false);
+    debug_assert!(ranges.len() <= DISCARD_MOST);
+    if ranges.len() > 1 && !ONE_BY_ONE.load(Ordering::Relaxed) {
+        let bytes: usize = ranges.iter().map(|range| range.iov_len).sum();
+        // SAFETY: the caller's promise about the ranges; the array is valid for its length.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_process_madvise,
+                PIDFD_SELF_THREAD_GROUP,
+                ranges.as_ptr(),
+                ranges.len(),
+                libc::MADV_DONTNEED,
+                0,
+            )
+        };
+        if usize::try_from(done) == Ok(bytes) {
+            return;
+        }
+        // An older kernel, or a filter of system calls. What was done may be done twice.
+        ONE_BY_ONE.store(true, Ordering::Relaxed);
+    }
+    for range in ranges {
+        // SAFETY: the caller's promise. A failure leaves the memory where it is.
+        unsafe { libc::madvise(range.iov_base, range.iov_len, libc::MADV_DONTNEED) };
+    }
+}
+
+/// The most ranges that [`discard`] takes: the kernel's limit is 1024.
+pub(crate) const DISCARD_MOST: usize = 64;
+
+/// This process, as a descriptor for `process_madvise`; not yet named by the libc crate.
+const PIDFD_SELF_THREAD_GROUP: libc::c_int = -10_001;
 
 /// The standard error descriptor, without std's lock and buffer.
 pub(crate) struct Stderr;

@@ -102,18 +102,20 @@ pub enum Publish {
 
 /// Which kind of task a wait header belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Kind {
-    /// The header is the first field of a `G`.
-    Goroutine,
+    /// The header is the first field of a `G`. 0, for zeroed memory is a `G` that was never used.
+    #[allow(dead_code)] // never written: it is what the memory holds
+    Goroutine = 0,
     /// The header is the first field of a `ThreadWaiter`.
-    Thread,
+    Thread = 1,
 }
 
 /// The part of a waiting task that wakers touch.
 ///
 /// Headers are *type-stable*: once made, the memory holds a `WaitHeader` of that kind for the rest
 /// of the process. So a ticket may be claimed at any time, by anybody, without keeping anything
-/// alive.
+/// alive. (That of a free slot may be zeroed: that is a goroutine's header, which nothing claims.)
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct WaitHeader {

@@ -8,28 +8,42 @@
 //! | bits   | meaning                                                       |
 //! |--------|---------------------------------------------------------------|
 //! | 63..=2 | number of the wait, counting up for as long as the word exists |
-//! | 1..=0  | phase: `OPEN`, or the outcome it was claimed with              |
+//! | 1..=0  | phase: the outcome it was claimed with, or `OPEN`              |
+//!
+//! All zeroes is a word on which no wait was ever opened. The memory of a goroutine's word is given
+//! back to the system while its slot is free, whereupon it reads as zeroes, and is taken again later:
+//! [`forget`](WaitWord::forget) goes before the one, [`resume`](WaitWord::resume) after the other.
 //!
 //! # Invariants
 //!
 //! 1. Only the waiter opens, and only while no wait of its own is open.
 //! 2. For one number the phase goes `OPEN -> outcome`, once.
-//! 3. Numbers never repeat on one word: at one wait per nanosecond 62 bits last 146 years.
+//! 3. Numbers never repeat on one word: at one wait per nanosecond 62 bits last 146 years. A word
+//!    that forgets its number first raises a mark that all words share, and goes on above it; the
+//!    mark is at most the number of waits that there ever were, so the 146 years stand.
 //! 4. Whoever claims sees all that the waiter did before it opened (`open` releases, `claim`
 //!    acquires), and the waiter, once it runs again, sees all that the claimer did before it made
 //!    it run (the hand-over of the waiter itself is that edge: a run queue, or a futex word).
+//! 5. A word that is all zeroes cannot be claimed, whatever the number, 0 included. So between
+//!    `forget` and `resume` a stale claim fails, be it before or after the memory was zeroed; a
+//!    failed claim writes nothing, so it matters not in which order it and `resume` come.
 //!
 //! # Rejected
 //!
 //! A word per wait, on the waiter's stack: then a timer or a poller that comes late touches a
 //! frame that is gone, so each of them has to be cancelled synchronously on every wake-up. With
 //! the word in type-stable memory a stale claim is one failed compare-and-swap.
+//!
+//! Keeping the numbers of trimmed words in a table beside: 8 bytes for each slot, for ever, and one
+//! more thing to look up. Looking before the compare-and-swap, so that a stale claim does not make
+//! the system put a page under a word that was given back: the line would travel twice for every
+//! claim, to save a page for each ticket that is as stale as that.
 
 use crate::sync::{AtomicU64, Ordering};
 
 const PHASE_BITS: u32 = 2;
 const PHASE_MASK: u64 = (1 << PHASE_BITS) - 1;
-const OPEN: u64 = 0;
+const OPEN: u64 = 3;
 
 /// How a wait ended. The one who ends it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,9 +59,10 @@ pub enum Outcome {
 impl Outcome {
     const fn phase(self) -> u64 {
         match self {
-            Outcome::Ready => 1,
-            Outcome::TimedOut => 2,
-            Outcome::Cancelled => 3,
+            // 0, so that a zeroed word is one whose wait 0 has ended.
+            Outcome::Ready => 0,
+            Outcome::TimedOut => 1,
+            Outcome::Cancelled => 2,
         }
     }
 }
@@ -74,10 +89,29 @@ impl WaitNumber {
 pub(crate) struct WaitWord(AtomicU64);
 
 impl WaitWord {
-    /// A word on which no wait was ever opened: claims of any number fail.
+    /// A word on which no wait was ever opened: claims of any number fail. Zeroed memory is one.
     pub(crate) fn new() -> Self {
         // A wait 0 that has already ended; the first one opened is 1.
-        WaitWord(AtomicU64::new(Outcome::Ready.phase()))
+        WaitWord(AtomicU64::new(0))
+    }
+
+    /// Makes the word all zeroes, before its memory is given back, and sees to it that
+    /// [`resume`](Self::resume) finds its number in `mark`. By the owner of a free slot, alone.
+    pub(crate) fn forget(&self, mark: &AtomicU64) {
+        // Relaxed, both: whoever resumes the word has been handed the slot since.
+        let number = self.0.swap(0, Ordering::Relaxed) >> PHASE_BITS;
+        mark.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Goes on above every number that was forgotten, on this word or another. The memory reads as
+    /// zeroes. By the owner of the slot, alone.
+    pub(crate) fn resume(&self, mark: &AtomicU64) {
+        let number = mark.load(Ordering::Relaxed);
+        // An atomic store, for a stale claim may come at the same time. It fails before and after.
+        self.0.store(
+            (number << PHASE_BITS) | Outcome::Ready.phase(),
+            Ordering::Relaxed,
+        );
     }
 
     /// The number that the next [`open`](Self::open) will give. Waiter only.
@@ -109,9 +143,9 @@ impl WaitWord {
     /// The outcome of the last wait. Waiter only, after it was made to run again.
     pub(crate) fn outcome(&self) -> Outcome {
         match self.0.load(Ordering::Acquire) & PHASE_MASK {
-            1 => Outcome::Ready,
-            2 => Outcome::TimedOut,
-            3 => Outcome::Cancelled,
+            0 => Outcome::Ready,
+            1 => Outcome::TimedOut,
+            2 => Outcome::Cancelled,
             _ => unreachable!("a task runs while its wait is open"),
         }
     }

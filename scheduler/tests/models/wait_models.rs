@@ -1,4 +1,14 @@
 //! Waiting: the wait word, the park token, completion and `runnext`.
+//!
+//! The last part models a slot whose memory is given back and taken again, that is, zeroed. Faults
+//! planted there, and who caught them:
+//!
+//! | the fault                                                    | caught by                      |
+//! |--------------------------------------------------------------|--------------------------------|
+//! | `resume` begins at 0 again, or below the mark                | `a_claim_from_before_the_trim` |
+//! | `forget` does not raise the mark, or lowers it               | the same; `the_mark_only_grows`|
+//! | `OPEN` is 0, so that zeroes are an open wait 0               | `an_unpark_from_before_the_trim` |
+//! | `publish` stores its number, not raises it                   | `a_publish_from_before_the_trim` |
 
 use std::ptr::NonNull;
 
@@ -258,6 +268,138 @@ fn an_unpark_against_a_timeout() {
         } else {
             assert!(unparker.join().unwrap());
         }
+    });
+}
+
+/// What `arena.rs` and `g.rs` do to a free slot: it forgets, its memory becomes zeroes, and then
+/// it serves a new goroutine.
+struct TrimmedSlot {
+    word: WaitWord,
+    token: ParkToken,
+    mark: AtomicU64,
+}
+
+impl TrimmedSlot {
+    fn new() -> Arc<Self> {
+        Arc::new(TrimmedSlot {
+            word: WaitWord::new(),
+            token: ParkToken::new(),
+            mark: AtomicU64::new(0),
+        })
+    }
+
+    fn trim(&self) {
+        self.word.forget(&self.mark);
+        self.token.forget();
+    }
+}
+
+/// A deadline claims a wait of a goroutine that has ended since: before, while and after its slot is
+/// trimmed and another goroutine waits there.
+#[test]
+fn a_claim_from_before_the_trim() {
+    loom::model(|| {
+        let slot = TrimmedSlot::new();
+        let first = slot.word.open();
+        let late = thread::spawn({
+            let slot = slot.clone();
+            move || slot.word.claim(first, Outcome::TimedOut)
+        });
+        if slot.word.claim(first, Outcome::Ready) {
+            slot.trim();
+            slot.word.resume(&slot.mark);
+            assert_eq!(slot.word.outcome(), Outcome::Ready, "as new");
+            let second = slot.word.open();
+            assert!(second.as_u64() > first.as_u64());
+            assert!(!late.join().unwrap(), "a stale claim has ended a wait");
+            assert!(slot.word.claim(second, Outcome::Ready), "it is open");
+        } else {
+            assert!(late.join().unwrap());
+        }
+    });
+}
+
+/// Two slots are trimmed at once, by two scavengers: neither's numbers come again in the other.
+#[test]
+fn the_mark_only_grows() {
+    loom::model(|| {
+        let mark = Arc::new(AtomicU64::new(0));
+        let busy = |waits: usize| {
+            let mark = mark.clone();
+            thread::spawn(move || {
+                let word = WaitWord::new();
+                for _ in 0..waits {
+                    let number = word.open();
+                    assert!(word.claim(number, Outcome::Ready));
+                }
+                word.forget(&mark);
+                assert!(!word.is_open());
+                word.resume(&mark);
+                word.next().as_u64()
+            })
+        };
+        let (one, three) = (busy(1), busy(3));
+        assert!(one.join().unwrap() >= 2);
+        assert_eq!(three.join().unwrap(), 4);
+    });
+}
+
+/// An `unpark` has seen its goroutine parked; before it reads the number of the wait, the goroutine
+/// times out and ends, and its slot is trimmed: it reads a number that claims nothing.
+#[test]
+fn an_unpark_from_before_the_trim() {
+    loom::model(|| {
+        let slot = TrimmedSlot::new();
+        slot.token.begin(7);
+        let first = slot.word.open();
+        assert!(slot.token.publish(7, first.as_u64()));
+        let unparker = thread::spawn({
+            let slot = slot.clone();
+            move || {
+                slot.token.notify(7).is_some_and(|number| {
+                    let number = crate::wait_word::WaitNumber::from_u64(number);
+                    slot.word.claim(number, Outcome::Ready)
+                })
+            }
+        });
+        if slot.word.claim(first, Outcome::TimedOut) {
+            slot.token.leave();
+            slot.token.retire();
+            slot.trim();
+            assert!(!unparker.join().unwrap(), "a free slot was readied");
+        } else {
+            assert!(unparker.join().unwrap());
+        }
+    });
+}
+
+/// The machine of a park that has timed out publishes it when the goroutine has ended, while its
+/// slot is trimmed and the next goroutine parks there: an unpark of that one still finds it.
+#[test]
+fn a_publish_from_before_the_trim() {
+    loom::model(|| {
+        let slot = TrimmedSlot::new();
+        slot.token.begin(7);
+        let first = slot.word.open();
+        assert!(slot.word.claim(first, Outcome::TimedOut));
+        slot.token.leave();
+        slot.token.retire();
+        let late = thread::spawn({
+            let slot = slot.clone();
+            move || {
+                assert!(!slot.token.publish(7, first.as_u64()));
+                assert!(!slot.word.claim(first, Outcome::Ready));
+            }
+        });
+        slot.trim();
+        slot.word.resume(&slot.mark);
+        slot.token.begin(8);
+        let second = slot.word.open();
+        assert!(slot.token.publish(8, second.as_u64()));
+        let number = slot.token.notify(8).expect("it is parked");
+        let number = crate::wait_word::WaitNumber::from_u64(number);
+        assert!(slot.word.claim(number, Outcome::Ready), "parked for ever");
+        late.join().unwrap();
     });
 }
 
