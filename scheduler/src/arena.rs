@@ -395,14 +395,12 @@ unsafe fn discard(slots: impl Iterator<Item = NonNull<G>>, class: StackClass, ke
 
 /// Which of a processor's cached stacks are looked at next, and when.
 #[derive(Debug, Default)]
-#[allow(dead_code)] // for the processors
 pub(crate) struct Trimmer {
     next: Cell<usize>,
     /// On the runtime's clock.
     not_before: Cell<u64>,
 }
 
-#[allow(dead_code)] // for the processors
 impl Trimmer {
     /// Gives the deep part of some of the stacks back, a few every tenth of a second. To be called
     /// often, but not as often as a goroutine ends: it reads the clock.

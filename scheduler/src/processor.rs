@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_deque::{Stealer, Worker};
 
-use crate::arena::{self, Slot, StackClass};
+use crate::arena::{self, Slot, StackClass, Trimmer};
 use crate::g::{G, Runnable};
 use crate::random::Random;
 use crate::run_next::RunNext;
@@ -17,6 +17,8 @@ use crate::timers::Timers;
 
 /// Free stacks a processor keeps for itself; half of them move when it has too many or none.
 const STACK_CACHE: usize = 256;
+/// Goroutines that end between two looks at whether some of those are to be trimmed.
+const TRIM_EVERY: u64 = 256;
 /// Goroutine ids taken from the shared counter at once.
 const ID_BLOCK: u64 = 1024;
 /// Turns in a row that `runnext` may have.
@@ -79,6 +81,7 @@ pub(crate) struct P {
     /// Free stacks of the default class.
     stacks: RefCell<Vec<Slot>>,
     class: StackClass,
+    trimmer: Trimmer,
     /// The unused rest of a block of ids: next and end.
     ids: Cell<(u64, u64)>,
 }
@@ -102,6 +105,7 @@ impl P {
             random: Random::new(seed),
             stacks: RefCell::new(Vec::with_capacity(STACK_CACHE)),
             class,
+            trimmer: Trimmer::default(),
             ids: Cell::new((0, 0)),
         });
         (p, shared)
@@ -227,6 +231,14 @@ impl P {
             arena::give_back(class, stacks.drain(..STACK_CACHE / 2));
         }
         stacks.push(slot);
+        if self.shared.ended().is_multiple_of(TRIM_EVERY) {
+            self.trimmer.visit(&stacks, class);
+        }
+    }
+
+    /// Before it goes idle: it may not come to the end of a goroutine again for long.
+    pub(crate) fn rest(&self) {
+        self.trimmer.visit(&self.stacks.borrow(), self.class);
     }
 
     /// Gives all free stacks to the arena.

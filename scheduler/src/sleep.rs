@@ -20,6 +20,9 @@ impl M {
     /// R1 to R3: gives the processor up, having found nothing. [`sleep`](Self::sleep) follows.
     pub(crate) fn release_p(&self) {
         let p = self.take_p();
+        if let Some(p) = &p {
+            p.rest();
+        }
         self.enlisted.set(true);
         self.sched.lot.enlist(self.shared.sleeper.clone(), p);
         self.sched.idle.release(self.searching.replace(false));
