@@ -343,7 +343,6 @@ pub(crate) fn slots_made() -> u64 {
 
 /// Calls `f` with the control block of every slot, in use or free, that is not cold: for reports.
 /// Only atomics of it may be read, and that at any time, for it may be put to another use meanwhile.
-#[allow(dead_code)] // reports of all goroutines are to come
 pub(crate) fn each_slot(mut f: impl FnMut(NonNull<G>)) {
     Chunk::each(|chunk| {
         chunk.each_live(|base| f(at(control_block(base, chunk.class()))));
@@ -423,7 +422,6 @@ impl Trimmer {
 
 /// Whether [`scavenge`] may find something to do, now or in a second or two. False for good when
 /// nothing ends any more and it has been called for some seconds.
-#[allow(dead_code)] // for sysmon
 pub(crate) fn wants_scavenging() -> bool {
     ARENAS
         .iter()
@@ -433,7 +431,6 @@ pub(crate) fn wants_scavenging() -> bool {
 /// Gives the memory of free slots back that were not used for a second. Takes no longer than
 /// `budget`, or than [`SCAVENGED_AT_ONCE`] slots take (some 50 us). Returns how many it has seen to:
 /// 0 if there is nothing to do at present. Any thread, at any time; several share the work.
-#[allow(dead_code)] // for sysmon
 pub(crate) fn scavenge(budget: Duration) -> usize {
     let now = clock::now();
     let until = now.saturating_add(u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX));

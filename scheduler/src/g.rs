@@ -48,7 +48,7 @@ use crate::machine::{M, MShared};
 use crate::park_token::ParkToken;
 use crate::sched::Sched;
 use crate::timers::TimerKey;
-use crate::wait::{Outcome, Publish, Ticket, WaitHeader, Why};
+use crate::wait::{Outcome, Publish, Reason, Ticket, WaitHeader, Why};
 
 type Switch = Yielder<(), NonNull<Action>>;
 type Body = Coroutine<(), NonNull<Action>, (), SlotStack>;
@@ -70,8 +70,9 @@ pub(crate) struct G {
     switch: Cell<*const Switch>,
     /// The suspended stack. Owner.
     body: UnsafeCell<MaybeUninit<Body>>,
-    /// The scheduler it belongs to, alive while the goroutine is. Owner, at spawn.
-    sched: Cell<*const Sched>,
+    /// The scheduler it belongs to, alive while the goroutine is. Written by the owner at spawn, read
+    /// by anyone for reports.
+    sched: AtomicPtr<Sched>,
     /// The machine it may run on, if it is bound to one; alive while it is. Owner.
     home: Cell<*const MShared>,
     /// How deep it is in `blocking` regions. Owner.
@@ -83,6 +84,8 @@ pub(crate) struct G {
     /// Why it waits: written by itself before a wait, read by anyone for reports.
     reason: AtomicU8,
     object: AtomicUsize,
+    /// Since when, about, on the runtime's clock.
+    since: AtomicU64,
     /// Where it was spawned: written by the owner at spawn, read by anyone for reports.
     spawned_at: AtomicPtr<Location<'static>>,
     /// Its name. Owner, at spawn and end.
@@ -134,6 +137,24 @@ impl G {
 
     pub(crate) fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
+    }
+
+    /// Whether it belongs to this scheduler (a snapshot).
+    pub(crate) fn belongs_to(&self, sched: &Sched) -> bool {
+        std::ptr::eq(self.sched.load(Ordering::Relaxed), sched)
+    }
+
+    /// If it waits: for what, on which object, and since when on the runtime's clock (a snapshot).
+    pub(crate) fn waits(&self) -> Option<(Option<Reason>, usize, u64)> {
+        if !self.header.word.is_open() {
+            return None;
+        }
+        let reason = self.reason.load(Ordering::Relaxed).checked_sub(1);
+        Some((
+            reason.and_then(Reason::from_number),
+            self.object.load(Ordering::Relaxed),
+            self.since.load(Ordering::Relaxed),
+        ))
     }
 
     pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
@@ -243,7 +264,7 @@ impl Runnable {
 
     /// The scheduler that the goroutine belongs to.
     pub(crate) fn sched(&self) -> *const Sched {
-        self.as_ref().sched.get()
+        self.as_ref().sched.load(Ordering::Relaxed)
     }
 
     /// The machine it is bound to.
@@ -324,7 +345,7 @@ pub(crate) unsafe fn spawn_in<F: FnOnce()>(slot: Slot, birth: Birth, f: F) -> Ru
     let ptr = slot.into_g();
     // SAFETY: control blocks are never unmapped; the slot made us the owner.
     let g = unsafe { ptr.as_ref() };
-    g.sched.set(birth.sched);
+    g.sched.store(birth.sched.cast_mut(), Ordering::Relaxed);
     g.home.set(std::ptr::null());
     g.blocking.set(0);
     g.id.store(birth.id, Ordering::Relaxed);
@@ -393,7 +414,7 @@ impl Current {
     #[inline(always)]
     pub(crate) fn sched(&self) -> &Sched {
         // SAFETY: alive while the goroutine is.
-        unsafe { &*self.block().sched.get() }
+        unsafe { &*self.block().sched.load(Ordering::Relaxed) }
     }
 
     /// Whether it is bound to the machine that runs it.
@@ -500,6 +521,7 @@ impl Current {
         let g = self.block();
         g.reason.store(why.reason as u8 + 1, Ordering::Relaxed);
         g.object.store(why.object, Ordering::Relaxed);
+        g.since.store(clock::lately(), Ordering::Relaxed);
         let mut frame = ParkFrame {
             action: Action {
                 run: ParkFrame::<F>::run,

@@ -281,9 +281,9 @@ impl Idle {
         may
     }
 
-    /// Sysmon is up again.
-    pub(crate) fn sysmon_gets_up(&self) {
-        self.sysmon_sleeps.store(0, Ordering::Relaxed);
+    /// Sysmon is up again. True if nobody has woken it (W2).
+    pub(crate) fn sysmon_gets_up(&self) -> bool {
+        self.sysmon_sleeps.swap(0, Ordering::Relaxed) == 1
     }
 
     /// W1 and W2, after a reservation: whether the caller has to wake sysmon. It tells one caller.

@@ -12,6 +12,7 @@ use crate::arena::StackClass;
 use crate::barrier;
 use crate::clock;
 use crate::config::Config;
+use crate::deadlock::{self, Runs};
 use crate::event::EventSource;
 use crate::flags::{CHAOS, Flags, STOPPING, WANTED};
 use crate::g::{Current, Runnable};
@@ -62,6 +63,7 @@ pub(crate) struct Sched {
     /// Apart, for those who announce the end of their thread when they have let the scheduler go.
     pub(crate) machines: Arc<Machines>,
     pub(crate) sysmon: Sysmon,
+    pub(crate) runs: Runs,
     /// Goroutines spawned from outside; those spawned on a processor are counted there.
     spawned_outside: AtomicU64,
     ended_outside: AtomicU64,
@@ -120,6 +122,7 @@ impl Sched {
             last_poll: AtomicU64::new(0),
             machines: Arc::default(),
             sysmon: Sysmon::default(),
+            runs: Runs::default(),
             spawned_outside: AtomicU64::new(0),
             ended_outside: AtomicU64::new(0),
             taken: AtomicU64::new(0),
@@ -139,6 +142,7 @@ impl Sched {
             sched.stop();
             return Err(explain(error));
         }
+        deadlock::register(Arc::downgrade(&sched));
         Ok(sched)
     }
 
@@ -344,6 +348,10 @@ impl Sched {
         deadlines.min().unwrap_or(FOREVER)
     }
 
+    pub(crate) fn global_len(&self) -> usize {
+        self.global.len()
+    }
+
     pub(crate) fn global_is_empty(&self) -> bool {
         self.global.is_empty()
     }
@@ -443,16 +451,20 @@ impl Sched {
         (queued + next + self.global.len() + self.lot.in_line()).max(1)
     }
 
+    /// Goroutines that have begun, ever.
+    pub(crate) fn spawned(&self) -> u64 {
+        let all = self.processors.all();
+        let inside: u64 = all.iter().map(|p| p.spawned()).sum();
+        inside + self.spawned_outside.load(Ordering::Relaxed)
+    }
+
     /// Goroutines that have begun and not ended: exact when nothing runs, else a close guess.
     pub(crate) fn num_goroutines(&self) -> usize {
         // Ended first: a goroutine is counted as begun before it can end.
         let all = self.processors.all();
         let ended: u64 = all.iter().map(|p| p.ended()).sum();
         let ended = ended + self.ended_outside.load(Ordering::Relaxed);
-        // What has ended was on a processor that is in this table or in an older one.
-        let all = self.processors.all();
-        let spawned: u64 = all.iter().map(|p| p.spawned()).sum();
-        (spawned + self.spawned_outside.load(Ordering::Relaxed)).saturating_sub(ended) as usize
+        self.spawned().saturating_sub(ended) as usize
     }
 
     /// Waits until no goroutine is left, or until `deadline`.
@@ -473,6 +485,7 @@ impl Sched {
         if self.flags.set(STOPPING) & STOPPING != 0 {
             return;
         }
+        deadlock::unregister(self);
         // A machine that enlists later sees the flag: the list's lock orders the two.
         for sleeper in self.lot.drain_sleepers() {
             sleeper.signal(&*self.source);

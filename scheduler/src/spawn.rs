@@ -261,6 +261,11 @@ where
         name: None,
         at,
     };
+    let in_progress = sched.runs.begin(Current::get().is_none());
+    let f = move || {
+        let _in_progress = in_progress;
+        f()
+    };
     // SAFETY: what `f` borrows outlives this call, which returns after `f` has.
     let spawned = unsafe { spawn(sched, options, None, f) };
     let (packet, _) = match spawned {

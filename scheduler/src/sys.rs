@@ -54,6 +54,11 @@ pub(crate) fn exact_timers() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
 }
 
+/// How many threads the process has; `None` if the kernel does not tell.
+pub(crate) fn threads() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/task").ok()?.count())
+}
+
 /// Reserves `len` bytes of lazily committed memory, at `hint` if that is free.
 pub(crate) fn reserve(hint: usize, len: usize) -> io::Result<NonNull<u8>> {
     // SAFETY: an anonymous mapping at a place of the kernel's choice (the hint binds nothing)

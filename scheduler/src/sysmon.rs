@@ -14,12 +14,13 @@
 //! It looks every 20 us when there was something to do lately, or when told to hurry; else every
 //! millisecond (Go's goes down to 10 ms; ours asks less of the machines, so it has to look more).
 //! When all processors have been idle for a while it sleeps until one is busy again: steps Y1 to Y3
-//! and W1, W2 of `idle.rs`.
+//! and W1, W2 of `idle.rs`. What else it does is in `chores.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::chores::Chores;
 use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::idle::FOREVER;
@@ -105,6 +106,7 @@ fn watch(sched: &Sched) {
         reported: 0,
         ready: ReadyList::new(),
     };
+    let mut chores = Chores::new(sched);
     let mut delay = MAX_DELAY;
     let mut quiet = 0;
     let mut idle = 0;
@@ -113,23 +115,28 @@ fn watch(sched: &Sched) {
         // Work may wait though all processors are idle: if no thread could be made for it.
         let lies_down =
             idle >= IDLE_LOOKS && !sched.work_waits() && sched.idle.sysmon_lies_down(sched.alive());
+        let timeout = if lies_down {
+            chores.at_rest(sched)
+        } else {
+            Some(delay)
+        };
         if lies_down || delay > MIN_DELAY {
             sched.sysmon.slow.store(1, Ordering::Relaxed);
         }
         if !sched.stopping() {
-            let timeout = (!lies_down).then_some(delay);
             sys::futex_wait(&sched.sysmon.wakes, wakes, timeout);
         }
         let hurried = sched.sysmon.slow.swap(0, Ordering::Relaxed) == 0 && delay > MIN_DELAY;
-        if lies_down {
-            sched.idle.sysmon_gets_up();
-            idle = 0;
+        if lies_down && sched.idle.sysmon_gets_up() {
+            // Nobody has woken it, so all is as it was.
+            continue;
         }
         if sched.idle.counts().idle() == sched.alive() {
             idle += 1;
         } else {
             idle = 0;
         }
+        chores.look(sched);
         if view.look(sched) || hurried {
             delay = MIN_DELAY;
             quiet = 0;

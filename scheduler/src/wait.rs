@@ -67,6 +67,49 @@ pub enum Reason {
     Sync,
 }
 
+impl Reason {
+    /// All of them, in the order of their numbers.
+    const ALL: [Reason; 12] = [
+        Reason::Other,
+        Reason::ChanSend,
+        Reason::ChanRecv,
+        Reason::Select,
+        Reason::Join,
+        Reason::Scope,
+        Reason::Run,
+        Reason::Sleep,
+        Reason::Park,
+        Reason::NetRead,
+        Reason::NetWrite,
+        Reason::Sync,
+    ];
+
+    /// The inverse of `as u8`.
+    pub(crate) fn from_number(number: u8) -> Option<Reason> {
+        Reason::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// As reports have it: in Go's words where Go has any.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Other => "wait",
+            Reason::ChanSend => "chan send",
+            Reason::ChanRecv => "chan receive",
+            Reason::Select => "select",
+            Reason::Join => "join",
+            Reason::Scope => "end of scope",
+            Reason::Run => "run",
+            Reason::Sleep => "sleep",
+            Reason::Park => "park",
+            Reason::NetRead => "IO wait, read",
+            Reason::NetWrite => "IO wait, write",
+            Reason::Sync => "sync",
+        })
+    }
+}
+
 /// What a task waits for, and on which object: for deadlock reports and stack dumps.
 #[derive(Clone, Copy, Debug)]
 pub struct Why {
