@@ -6,6 +6,7 @@ use std::io;
 use crate::arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
 use crate::debug::{self, Debug};
 use crate::random;
+use crate::limits::Limits;
 
 /// The most processors there can be.
 pub const MAX_PROCS: usize = 65_536;
@@ -37,6 +38,11 @@ impl Config {
     /// `MARMOT_STACK_SIZE` (64 KiB to 1 GiB, in bytes or as `256K`, `1M`, `1G`) and `MARMOT_DEBUG`
     /// (a comma list of `schedtrace=MS`, `scheddetail` and `chaos=SEED`). An empty variable counts
     /// as unset.
+    /// The defaults, as changed by the environment. By default as many goroutines run at once as
+    /// this process may use processors: the least of its affinity mask and the CPU quotas, rounded
+    /// up, of its control group and all groups above (versions 1 and 2). The variables are `MARMOT_MAXPROCS` (1 to 65,536) and
+    /// `MARMOT_STACK_SIZE` (64 KiB to 1 GiB, in bytes or as `256K`, `1M`, `1G`). An empty variable
+    /// counts as unset.
     ///
     /// # Errors
     /// `InvalidInput` for a variable that cannot be read or is out of range; the message names the
@@ -93,7 +99,10 @@ impl Config {
         Ok(self)
     }
 
-    /// Sets the usable bytes of a goroutine's stack. Less than 64 KiB is rounded up to that.
+    /// Sets the usable bytes of a goroutine's stack. At least that many: less than 64 KiB is rounded
+    /// up to that, and stack and guard (64 KiB) together to the next power of two. So 64, 192, 448
+    /// and 960 KiB are what fits exactly, and for 300 KiB a goroutine gets 448. What is rounded up
+    /// is address space; memory is used as the stack grows into it.
     ///
     /// # Errors
     /// `InvalidInput` above 1 GiB.
@@ -102,7 +111,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Sets the usable bytes of the stack of the goroutine that `run` starts.
+    /// Sets the usable bytes of the stack of the goroutine that `run` starts. At least that many, as
+    /// for [`stack_size`](Self::stack_size).
     ///
     /// # Errors
     /// `InvalidInput` above 1 GiB.
@@ -181,9 +191,9 @@ pub(crate) fn checked_stack(what: &str, bytes: usize) -> io::Result<usize> {
     Ok(bytes.max(MIN_STACK_SIZE))
 }
 
-/// As many as the machine offers this process: affinity mask and cgroup quota, as std reads them.
+/// As many as the machine offers this process.
 fn default_max_procs() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_PROCS))
+    Limits::of_process().read()
 }
 
 #[cfg(test)]

@@ -171,6 +171,7 @@
 //! | `sched.rs` | one scheduler: its beginning, its end, the global queue |
 //! | `spawn.rs`, `scope.rs`, `completion.rs` | spawning and joining |
 //! | `goroutine.rs`, `goroutine_local.rs`, `handle.rs`, `config.rs` | what users see |
+//! | `limits.rs` | how many processors this process may use |
 //! | `event.rs` | the hook for the poller |
 //! | `overflow.rs`, `fatal.rs`, `sys.rs` | the ways to end, and the system calls |
 
@@ -198,6 +199,7 @@ mod handle;
 mod handshake;
 mod home;
 mod idle;
+mod limits;
 mod machine;
 mod machines;
 mod metrics;

@@ -57,6 +57,23 @@ pub(crate) fn exact_timers() {
 /// How many threads the process has; `None` if the kernel does not tell.
 pub(crate) fn threads() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/task").ok()?.count())
+/// How many CPUs the calling thread may run on: those of its affinity mask, at least 1.
+pub(crate) fn allowed_cpus() -> usize {
+    /// Bits for 65,536 CPUs. The kernel refuses a mask that is shorter than its own; std's, and
+    /// that of the C library, ends at 1024.
+    const WORDS: usize = 1024;
+    let mut mask = [0_u64; WORDS];
+    // SAFETY: the mask is valid for its size in bytes, and any bits in it are. 0 is this thread.
+    let code = unsafe { libc::sched_getaffinity(0, WORDS * 8, mask.as_mut_ptr().cast()) };
+    let allowed = match code {
+        0 => mask.iter().map(|word| word.count_ones() as usize).sum(),
+        _ => {
+            // SAFETY: takes no pointers.
+            let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+            usize::try_from(online).unwrap_or(1)
+        }
+    };
+    allowed.max(1)
 }
 
 /// Reserves `len` bytes of lazily committed memory, at `hint` if that is free.
