@@ -275,7 +275,11 @@ impl Builder {
         self
     }
 
-    /// Sets the usable bytes of its stack; less than 64 KiB is rounded up to that.
+    /// Sets the usable bytes of its stack. At least that many: less than 64 KiB is rounded up to
+    /// that, and stack and guard (64 KiB) together to the next power of two. So 64, 192, 448 and
+    /// 960 KiB are what fits exactly, and for 300 KiB the goroutine gets 448. What is rounded up is
+    /// address space; memory is used as the stack grows into it. Goroutines whose size is that of
+    /// the runtime (after rounding) start fastest.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
