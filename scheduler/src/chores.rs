@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::arena;
 use crate::clock;
 use crate::deadlock::{self, Verdict};
+use crate::limits::Limits;
 use crate::sched::Sched;
 use crate::trace::Trace;
 
@@ -34,6 +35,7 @@ pub(crate) struct Chores {
     /// When the next visit or look is due, on the runtime's clock.
     scavenge_at: u64,
     limits_at: u64,
+    limits: Limits,
     trace: Option<Trace>,
     /// How often in a row a deadlock was not certain.
     unsure: u32,
@@ -45,6 +47,7 @@ impl Chores {
         Chores {
             scavenge_at: now + SCAVENGE_PAUSE,
             limits_at: now + LIMITS_PAUSE,
+            limits: Limits::of_process(),
             trace: Trace::new(&sched.config.debug),
             unsure: 0,
         }
@@ -60,7 +63,13 @@ impl Chores {
         }
         if now >= self.limits_at {
             self.limits_at = now + LIMITS_PAUSE;
-            let _ = sched.max_procs_follows();
+            if sched.max_procs_follows() {
+                let allowed = self.limits.read() as u32;
+                if allowed != sched.max_procs() {
+                    tracing::info!(allowed, "the process may use another number of cores now");
+                    sched.set_max_procs(allowed);
+                }
+            }
         }
     }
 

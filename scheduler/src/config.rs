@@ -5,8 +5,8 @@ use std::io;
 
 use crate::arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
 use crate::debug::{self, Debug};
-use crate::random;
 use crate::limits::Limits;
+use crate::random;
 
 /// The most processors there can be.
 pub const MAX_PROCS: usize = 65_536;

@@ -57,6 +57,8 @@ pub(crate) fn exact_timers() {
 /// How many threads the process has; `None` if the kernel does not tell.
 pub(crate) fn threads() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/task").ok()?.count())
+}
+
 /// How many CPUs the calling thread may run on: those of its affinity mask, at least 1.
 pub(crate) fn allowed_cpus() -> usize {
     /// Bits for 65,536 CPUs. The kernel refuses a mask that is shorter than its own; std's, and

@@ -84,16 +84,23 @@ fn a_crowd_that_has_gone_leaves_no_memory_behind() {
             for _ in 0..2 {
                 let peak = crowd(count);
                 assert!(peak > before + count as u64 * 3500, "{before} {peak}");
-                let seen_to = scavenge_stacks();
-                let after = resident();
-                println!("before {before}, peak {peak}, after {after}; {seen_to} slots");
-                assert!(seen_to > count / 2, "{seen_to} slots");
-                assert!(
-                    after < before + (peak - before) / 10,
-                    "{before} {peak} {after}"
-                );
+                // Sysmon takes part, and a processor may be about to give stacks back.
+                let begin = Instant::now();
+                let mut after = peak;
+                while after > before + (peak - before) / 10 {
+                    scavenge_stacks();
+                    goroutine::yield_now();
+                    after = resident();
+                    let took = begin.elapsed();
+                    assert!(took < Duration::from_secs(20), "{before} {peak} {after}");
+                }
+                println!("before {before}, peak {peak}, after {after}");
             }
-            assert_eq!(scavenge_stacks(), 0, "there is an end to it");
+            // There is an end to it. (A processor may be about to give a stack back.)
+            let begin = Instant::now();
+            while scavenge_stacks() > 0 {
+                assert!(begin.elapsed() < Duration::from_secs(10));
+            }
         });
     });
 }
