@@ -1,8 +1,11 @@
 //! The builder: settings of a runtime, from calls and from the environment.
 
+use std::fmt;
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 
-use marmot_scheduler::Config;
+use marmot_scheduler::{Config, SwitchHooks};
 
 use crate::runtime::Runtime;
 
@@ -17,7 +20,9 @@ use crate::runtime::Runtime;
 /// | [`main_stack_size`](Self::main_stack_size) | | 8 MiB | 64 KiB to 1 GiB |
 /// | [`max_machines`](Self::max_machines) | | 10,000 | at least 1 |
 /// | [`name`](Self::name) | | `marmot` | |
-/// | | `MARMOT_DEBUG` | nothing | a comma list of `schedtrace=MS`, `scheddetail`, `chaos=SEED` |
+/// | [`chaos`](Self::chaos) | `MARMOT_DEBUG` | off | any seed |
+/// | [`switch_hooks`](Self::switch_hooks) | | none | |
+/// | | `MARMOT_DEBUG` | nothing | a comma list of `schedtrace=MS` and `scheddetail` |
 ///
 /// A variable that cannot be read is an error even where a call would win: it was meant to say
 /// something. An empty one counts as unset.
@@ -33,7 +38,7 @@ use crate::runtime::Runtime;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder {
     max_procs: Option<usize>,
@@ -41,6 +46,25 @@ pub struct Builder {
     main_stack_size: Option<usize>,
     max_machines: Option<usize>,
     name: Option<String>,
+    chaos: Option<u64>,
+    hooks: Option<Arc<dyn SwitchHooks>>,
+}
+
+// The hooks are called by a runtime only, and no panic leaves them.
+impl UnwindSafe for Builder {}
+impl RefUnwindSafe for Builder {}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("max_procs", &self.max_procs)
+            .field("stack_size", &self.stack_size)
+            .field("main_stack_size", &self.main_stack_size)
+            .field("max_machines", &self.max_machines)
+            .field("name", &self.name)
+            .field("chaos", &self.chaos)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Builder {
@@ -86,6 +110,22 @@ impl Builder {
         self
     }
 
+    /// Schedules as unusually as the rules allow, as `MARMOT_DEBUG=chaos=SEED` does: goroutines that
+    /// are readied run anywhere, in any order; calls that may let others run do; `park` returns for no
+    /// reason. For tests: what a program gets wrong shows soon, and with another seed something else.
+    /// If the variable is set as well, its seed is taken.
+    pub fn chaos(mut self, seed: u64) -> Self {
+        self.chaos = Some(seed);
+        self
+    }
+
+    /// Has `hooks` called whenever a goroutine is resumed, suspended or over: for libraries that keep
+    /// a context by thread which is to follow the goroutine.
+    pub fn switch_hooks(mut self, hooks: Arc<dyn SwitchHooks>) -> Self {
+        self.hooks = Some(hooks);
+        self
+    }
+
     /// Starts a runtime whose goroutines stay on the thread on which they have begun: see
     /// [`Runtime::pinned`].
     ///
@@ -127,6 +167,12 @@ impl Builder {
         }
         if let Some(name) = self.name {
             config = config.name(name)?;
+        }
+        if let Some(seed) = self.chaos {
+            config = config.chaos(seed);
+        }
+        if let Some(hooks) = self.hooks {
+            config = config.switch_hooks(hooks);
         }
         Ok(config)
     }

@@ -138,8 +138,8 @@ pub use marmot_channel as channel;
 pub use marmot_channel::{select, select_biased};
 pub use marmot_scheduler::goroutine::{sleep, yield_now};
 pub use marmot_scheduler::{
-    Handle, JoinHandle, Metrics, OsThreadGuard, ShutDown, blocking, go, goroutine_local,
-    lock_os_thread, max_procs, num_goroutines, scope, set_max_procs,
+    Handle, JoinHandle, Metrics, OsThreadGuard, ShutDown, SwitchHooks, blocking, go,
+    goroutine_local, lock_os_thread, max_procs, num_goroutines, scope, set_max_procs,
 };
 
 /// Goroutines: spawning, naming, parking. Mirrors `std::thread`.

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
 
 use crate::arena::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE};
 use crate::debug::{self, Debug};
+use crate::hooks::{Hooks, SwitchHooks};
 use crate::limits::Limits;
 use crate::random;
 
@@ -31,6 +33,7 @@ pub struct Config {
     /// The name of the machines' threads.
     pub(crate) name: String,
     pub(crate) debug: Debug,
+    pub(crate) hooks: Option<Hooks>,
 }
 
 impl Config {
@@ -81,6 +84,7 @@ impl Config {
             max_machines: DEFAULT_MAX_MACHINES,
             name: "marmot".to_owned(),
             debug,
+            hooks: None,
         })
     }
 
@@ -133,6 +137,20 @@ impl Config {
         }
         self.max_machines = n;
         Ok(self)
+    }
+
+    /// Schedules as unusually as the rules allow, as `MARMOT_DEBUG=chaos=SEED` does: goroutines that
+    /// are readied run anywhere, in any order; calls that may let others run do; `park` returns for no
+    /// reason. For tests: what a program gets wrong shows soon. The variable wins.
+    pub fn chaos(mut self, seed: u64) -> Config {
+        self.debug.chaos.get_or_insert(seed);
+        self
+    }
+
+    /// Has `hooks` called whenever a goroutine is resumed, suspended or over.
+    pub fn switch_hooks(mut self, hooks: Arc<dyn SwitchHooks>) -> Config {
+        self.hooks = Some(Hooks(hooks));
+        self
     }
 
     /// The seed of a processor's random numbers: told by `chaos=SEED`, else anything.

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use crossbeam_deque::Steal;
 
 use crate::clock;
-use crate::flags::{CHAOS, STOPPING, SURPLUS, WANTED};
+use crate::flags::{CHAOS, HURRY, STOPPING, SURPLUS, WANTED};
 use crate::g::{G, Runnable};
 use crate::idle::FOREVER;
 use crate::machine::M;
@@ -76,10 +76,33 @@ impl M {
             self.give_way();
             return false;
         }
+        if flags & HURRY != 0 {
+            self.sched.flags.clear(HURRY);
+            self.catch_up();
+        }
         if flags & CHAOS != 0 {
             self.chaos_steals();
         }
         true
+    }
+
+    /// Sees to timers, events and the global queue out of turn. Rounds are counted, not timed, and
+    /// some goroutines have long ones.
+    fn catch_up(&self) {
+        let now = clock::now();
+        for p in self.sched.processors.all() {
+            self.fire_timers(&p.timers, now);
+        }
+        if self.sched.source.has_waiters() && now.saturating_sub(self.sched.last_poll()) > POLL_AGE
+        {
+            self.poll_now(now);
+        }
+        // The first of them runs next, the rest when the queue gets to it.
+        if let Some(r) = self.sched.take_global_batch(self.p())
+            && self.p().put_next(r)
+        {
+            self.sched.wake_for_backlog();
+        }
     }
 
     /// A searcher that finds work stops being one (F1 to F3).

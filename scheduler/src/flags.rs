@@ -12,8 +12,11 @@ pub(crate) const SURPLUS: u32 = 2;
 /// A machine that sleeps wants a processor for the goroutines at home on it. Changed under the lock
 /// of the park lot.
 pub(crate) const WANTED: u32 = 4;
+/// Timers, events or the global queue have waited for too long. Set by sysmon, cleared by the machine
+/// that sees to it.
+pub(crate) const HURRY: u32 = 8;
 /// Scheduling is to be as unusual as the rules allow (`chaos.rs`). Set at the start, or never.
-pub(crate) const CHAOS: u32 = 8;
+pub(crate) const CHAOS: u32 = 16;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]

@@ -292,12 +292,23 @@ impl Runnable {
             let body = unsafe { (*g.body.get()).assume_init_mut() };
             // From here the goroutine's code runs, until it calls in again: by `suspend`, or by the
             // end of its entry.
+            if let Some(hooks) = &m.hooks {
+                hooks.tell(g.id(), |hooks, id| hooks.resumed(id));
+            }
             m.leave();
             let result = body.resume(());
             match result {
-                // SAFETY: it has just ended here.
-                CoroutineResult::Return(()) => return Some(unsafe { retire(ptr) }),
+                CoroutineResult::Return(()) => {
+                    if let Some(hooks) = &m.hooks {
+                        hooks.tell(g.id(), |hooks, id| hooks.ended(id));
+                    }
+                    // SAFETY: it has just ended here.
+                    return Some(unsafe { retire(ptr) });
+                }
                 CoroutineResult::Yield(action) => {
+                    if let Some(hooks) = &m.hooks {
+                        hooks.tell(g.id(), |hooks, id| hooks.suspended(id));
+                    }
                     // SAFETY: the action lies on the suspended stack, and we are its owner.
                     let run = unsafe { action.as_ref() }.run;
                     // SAFETY: `run` was stored next to the data it expects (see `suspend`).

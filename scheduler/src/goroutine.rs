@@ -21,6 +21,10 @@ use crate::wait_word::WaitNumber;
 pub struct GoroutineId(u64);
 
 impl GoroutineId {
+    pub(crate) fn new(id: u64) -> Self {
+        GoroutineId(id)
+    }
+
     /// The id as a number, greater than 0 for goroutines; plain threads all have 0.
     pub fn as_u64(self) -> u64 {
         self.0

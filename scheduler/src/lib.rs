@@ -198,6 +198,7 @@ mod goroutine_local;
 mod handle;
 mod handshake;
 mod home;
+mod hooks;
 mod idle;
 mod limits;
 mod machine;
@@ -238,6 +239,7 @@ pub use handle::doc_runtime;
 pub use handle::{
     Handle, Scheduler, ShutDown, go, max_procs, num_goroutines, scope, set_max_procs,
 };
+pub use hooks::SwitchHooks;
 pub use metrics::Metrics;
 pub use sched::with_event_source;
 pub use scope::{Scope, ScopedJoinHandle};

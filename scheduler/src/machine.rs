@@ -21,6 +21,7 @@ use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::g::Runnable;
 use crate::handshake::{Entry, Handshake};
+use crate::hooks::Hooks;
 use crate::overflow;
 use crate::park_lot::Sleeper;
 use crate::processor::P;
@@ -45,6 +46,8 @@ pub(crate) struct M {
     attention: Cell<bool>,
     /// Constant: whether scheduling is to be unusual.
     pub(crate) chaos: bool,
+    /// Constant: told of each switch.
+    pub(crate) hooks: Option<Hooks>,
     /// How many goroutines are bound to it: all it has begun, if the runtime is pinned, or the one
     /// that has locked its thread.
     pub(crate) residents: Cell<u32>,
@@ -154,6 +157,7 @@ impl M {
                     enlisted: Cell::new(false),
                     attention: Cell::new(false),
                     chaos: sched_of_m.config.debug.chaos.is_some(),
+                    hooks: sched_of_m.config.hooks.clone(),
                     sched: sched_of_m,
                     residents: Cell::new(0),
                     locked: Cell::new(0),

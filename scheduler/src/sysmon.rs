@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::chores::Chores;
 use crate::clock;
 use crate::event::{ReadyList, Wait};
+use crate::flags::HURRY;
 use crate::idle::FOREVER;
 use crate::sched::{BLOCKING_SLICE, Sched};
 use crate::sys;
@@ -35,7 +36,10 @@ const PATIENCE: u32 = 50;
 /// Looks in a row, all of them at nothing but idle processors, before it lies down: not too few, or
 /// a program with an event now and then has to wake it for each.
 const IDLE_LOOKS: u32 = 20;
-/// Events and timers that wait longer than this are late, in nanoseconds.
+/// Events, timers and goroutines in the global queue that have waited for this long are to be seen to
+/// by the next machine that comes to a scheduling round, in nanoseconds.
+const SOON_LATE: u64 = 1_000_000;
+/// Events and timers that have waited for this long are seen to by sysmon itself.
 const LATE: u64 = 10_000_000;
 /// How long a goroutine may keep its processor while others wait, in nanoseconds.
 const TIME_SLICE: u64 = 10_000_000;
@@ -102,6 +106,7 @@ struct Seen {
 fn watch(sched: &Sched) {
     let mut view = View {
         seen: Vec::new(),
+        global_since: clock::now(),
         unwatched: false,
         reported: 0,
         ready: ReadyList::new(),
@@ -153,6 +158,8 @@ fn watch(sched: &Sched) {
 struct View {
     /// By the index of the processor.
     seen: Vec<Seen>,
+    /// When the global queue was seen empty last, on the runtime's clock.
+    global_since: u64,
     /// Whether nobody watched for events and timers, while a processor was idle.
     unwatched: bool,
     /// When refused threads were reported last, on the runtime's clock.
@@ -190,6 +197,7 @@ impl View {
         }
         // No thread could be made for it when it was queued.
         helped |= !sched.global_is_empty() && sched.wake_searcher();
+        self.hurry_if_late(sched, now);
         helped |= retake(sched, &self.seen, now);
         helped |= self.keep_watch(sched);
         self.report_refusals(sched, now);
@@ -207,6 +215,22 @@ impl View {
             parked.ready();
         }
         helped
+    }
+
+    /// Has a machine catch up at its next round, if timers, events or the global queue wait.
+    fn hurry_if_late(&mut self, sched: &Sched, now: u64) {
+        if sched.global_is_empty() {
+            self.global_since = now;
+        }
+        let before = now.saturating_sub(SOON_LATE);
+        let late = self.global_since < before
+            || sched.next_deadline() < before
+            || (sched.source.has_waiters()
+                && !sched.idle.is_polling()
+                && sched.last_poll() < before);
+        if late && !sched.flags.has(HURRY) {
+            sched.flags.set(HURRY);
+        }
     }
 
     /// Says so if threads were refused, once a second at most.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::scheduler;
+use common::{chaotic, scheduler};
 use marmot_scheduler::go;
 use marmot_scheduler::goroutine::{panicking, park_timeout, sleep, yield_now};
 
@@ -39,8 +39,10 @@ impl Drop for WaitsInDrop {
 fn waits_in_drop_poison_nothing() {
     // The hook would print two hundred times.
     std::panic::set_hook(Box::new(|_| ()));
-    for max_procs in [1, 2, 4] {
-        let s = scheduler(max_procs);
+    // Two hundred each: in the usual order, and under chaos.
+    let usual = [1, 2, 4].map(scheduler);
+    let unusual = [(1, 1), (2, 2), (4, 3), (8, 4)].map(|(procs, seed)| chaotic(procs, seed));
+    for s in usual.into_iter().chain(unusual) {
         let drops = Arc::new(AtomicUsize::new(0));
         s.handle().run(|| {
             let stop = Arc::new(AtomicBool::new(false));

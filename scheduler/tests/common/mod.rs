@@ -15,6 +15,18 @@ pub(crate) fn scheduler(max_procs: usize) -> Scheduler {
         .expect("a thread can be started")
 }
 
+/// A scheduler that schedules unusually.
+#[allow(dead_code)] // not every test file asks for disorder
+pub(crate) fn chaotic(max_procs: usize, seed: u64) -> Scheduler {
+    let config = Config::from_env()
+        .and_then(|config| config.max_procs(max_procs))
+        .expect("the settings are in range")
+        .chaos(seed);
+    // SAFETY: the tests use no thread-local on both sides of a wait.
+    unsafe { Scheduler::start_migrating(config, Arc::new(NoEvents::new())) }
+        .expect("a thread can be started")
+}
+
 /// A pinned scheduler with `max_procs` processors and no events.
 #[allow(dead_code)] // not every test file pins
 pub(crate) fn pinned(max_procs: usize) -> Scheduler {
