@@ -5,13 +5,14 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-
-use std::io::{BufRead, BufReader, Write};
+use std::time::{Duration, Instant};
 
 use marmot_scheduler::event::NoEvents;
+use marmot_scheduler::goroutine::yield_now;
 use marmot_scheduler::{Config, MAX_PROCS, Scheduler};
 
 const CASE: &str = "MARMOT_TEST_CASE";
@@ -77,9 +78,15 @@ fn answers() -> bool {
 
 /// Takes all but `count` CPUs out of the thread's affinity mask; how many there are then.
 fn restrict(count: usize) -> usize {
+    restrict_thread(0, count)
+}
+
+/// The same for another thread of the process.
+fn restrict_thread(thread: i32, count: usize) -> usize {
     let mut mask = [0_u64; MAX_PROCS / 64];
     // SAFETY: the mask is valid for its size.
-    let got = unsafe { libc::sched_getaffinity(0, size_of_val(&mask), mask.as_mut_ptr().cast()) };
+    let got =
+        unsafe { libc::sched_getaffinity(thread, size_of_val(&mask), mask.as_mut_ptr().cast()) };
     assert_eq!(got, 0);
     let mut left = count;
     let mut have = 0;
@@ -94,7 +101,7 @@ fn restrict(count: usize) -> usize {
         *word = kept;
     }
     // SAFETY: as above.
-    let set = unsafe { libc::sched_setaffinity(0, size_of_val(&mask), mask.as_ptr().cast()) };
+    let set = unsafe { libc::sched_setaffinity(thread, size_of_val(&mask), mask.as_ptr().cast()) };
     assert_eq!(set, 0);
     have
 }
@@ -216,4 +223,53 @@ fn the_quotas_of_a_group_and_its_ancestors_are_limits() {
     }
     // The child ends before its group is removed.
     drop(child);
+}
+
+/// A runtime that runs follows the limits, unless the number was set by hand.
+#[test]
+fn a_running_scheduler_follows_the_mask() {
+    let name = "a_running_scheduler_follows_the_mask";
+    if std::env::var_os(CASE).is_none() {
+        if cpus() < 2 {
+            println!("not tested: there is one CPU");
+            return;
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+            .env(CASE, "child")
+            .env_remove("MARMOT_MAXPROCS")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}\n{errors}");
+        return;
+    }
+    let start = || {
+        let config = Config::from_env().unwrap();
+        Scheduler::start_pinned(config, Arc::new(NoEvents::new())).unwrap()
+    };
+    let (follows, is_set) = (start(), start());
+    assert!(follows.handle().max_procs() > 1);
+    is_set.handle().set_max_procs(3);
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let thread = task.unwrap().file_name().to_string_lossy().parse().unwrap();
+        restrict_thread(thread, 1);
+    }
+    // While something runs, which sysmon needs in order to look.
+    let follow = |s: &Scheduler, expected: usize| {
+        let handle = s.handle().clone();
+        s.handle().run(move || {
+            let begin = Instant::now();
+            while handle.max_procs() != expected || begin.elapsed() < Duration::from_millis(1500) {
+                assert!(
+                    begin.elapsed() < Duration::from_secs(20),
+                    "it does not follow"
+                );
+                yield_now();
+            }
+        });
+    };
+    follow(&follows, 1);
+    follow(&is_set, 3);
 }
