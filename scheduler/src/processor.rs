@@ -17,8 +17,6 @@ use crate::timers::Timers;
 
 /// Free stacks a processor keeps for itself; half of them move when it has too many or none.
 const STACK_CACHE: usize = 256;
-/// Goroutines that end between two looks at whether some of those are to be trimmed.
-const TRIM_EVERY: u64 = 256;
 /// Goroutine ids taken from the shared counter at once.
 const ID_BLOCK: u64 = 1024;
 /// Turns in a row that `runnext` may have.
@@ -229,15 +227,14 @@ impl P {
         let mut stacks = self.stacks.borrow_mut();
         if stacks.len() == STACK_CACHE {
             arena::give_back(class, stacks.drain(..STACK_CACHE / 2));
-        }
-        stacks.push(slot);
-        if self.shared.ended().is_multiple_of(TRIM_EVERY) {
             self.trimmer.visit(&stacks, class);
         }
+        stacks.push(slot);
     }
 
-    /// Before it goes idle: it may not come to the end of a goroutine again for long.
-    pub(crate) fn rest(&self) {
+    /// Now and then, where it costs next to nothing: with a block of ids, when the cache is full,
+    /// and before the processor goes idle. The depth of free stacks is forgotten.
+    pub(crate) fn trim_stacks(&self) {
         self.trimmer.visit(&self.stacks.borrow(), self.class);
     }
 
@@ -253,6 +250,7 @@ impl P {
         if next == end {
             next = take_ids(ID_BLOCK);
             end = next + ID_BLOCK;
+            self.trim_stacks();
         }
         self.ids.set((next + 1, end));
         bump(&self.shared.spawned);
