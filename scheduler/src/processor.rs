@@ -248,13 +248,19 @@ impl P {
     pub(crate) fn next_id(&self) -> u64 {
         let (mut next, mut end) = self.ids.get();
         if next == end {
-            next = take_ids(ID_BLOCK);
-            end = next + ID_BLOCK;
-            self.trim_stacks();
+            (next, end) = self.more_ids();
         }
         self.ids.set((next + 1, end));
         bump(&self.shared.spawned);
         next
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn more_ids(&self) -> (u64, u64) {
+        self.trim_stacks();
+        let next = take_ids(ID_BLOCK);
+        (next, next + ID_BLOCK)
     }
 }
 
