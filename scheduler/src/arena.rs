@@ -433,8 +433,12 @@ pub(crate) fn wants_scavenging() -> bool {
 /// `budget`, or than [`SCAVENGED_AT_ONCE`] slots take (some 50 us). Returns how many it has seen to:
 /// 0 if there is nothing to do at present. Any thread, at any time; several share the work.
 pub(crate) fn scavenge(budget: Duration) -> usize {
-    let now = clock::now();
-    let until = now.saturating_add(u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX));
+    scavenge_at(clock::now(), budget)
+}
+
+fn scavenge_at(now: u64, budget: Duration) -> usize {
+    let begin = clock::now();
+    let until = begin.saturating_add(u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX));
     let mut count = 0;
     for (arena, class) in arenas() {
         if arena.used.load(Ordering::Relaxed) == 0 {
@@ -681,7 +685,6 @@ mod tests {
         let class = StackClass::for_size(3 << 20).unwrap();
         let many = 600;
         let slots: Vec<Slot> = (0..many).map(|_| take(class).unwrap()).collect();
-        let made = slots_made();
         let live = |of: StackClass| {
             let mut live = Vec::new();
             each_slot(|g| {
@@ -707,8 +710,21 @@ mod tests {
             }
         }
         let mut again: Vec<_> = (0..many).map(|_| take(class).unwrap()).collect();
-        assert_eq!(made, slots_made(), "no new ones");
         again.sort_unstable_by_key(|slot| slot.0);
         assert!(again.iter().map(|slot| slot.0).eq(mine.iter().copied()));
+
+        // The same by time: a little at each call, an end to it, and nothing that was just used.
+        drop(again);
+        assert_eq!(live(class), mine);
+        let mut now = clock::now() + 2_000_000_000;
+        scavenge_at(now, Duration::MAX);
+        assert_eq!(live(class), mine, "it was used till now");
+        now += 2_000_000_000;
+        while class.arena().used.load(Ordering::Relaxed) > 0 {
+            let before = live(class).len();
+            assert!(scavenge_at(now, Duration::ZERO) > 0);
+            assert!(before - live(class).len() <= SCAVENGED_AT_ONCE);
+        }
+        assert!(live(class).len() < many);
     }
 }
