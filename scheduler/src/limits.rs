@@ -17,8 +17,8 @@
 //!
 //! # Rejected
 //!
-//! `std::thread::available_parallelism`: it reads both files again for each answer, looks at no
-//! quota of version 1 above the group itself, and rounds down.
+//! `std::thread::available_parallelism`: it looks for the groups anew at each call, expects version 2
+//! at its usual place, and rounds down.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
