@@ -19,9 +19,11 @@ use crate::limits::Limits;
 use crate::sched::Sched;
 use crate::trace::Trace;
 
-/// Nanoseconds between two visits of the scavenger, and the longest one.
+/// Nanoseconds between two visits of the scavenger, and the longest one while something runs and
+/// when all is at rest.
 const SCAVENGE_PAUSE: u64 = 100_000_000;
 const SCAVENGE_TIME: Duration = Duration::from_millis(1);
+const SCAVENGE_TIME_AT_REST: Duration = Duration::from_millis(20);
 /// Nanoseconds between two looks at the limits of the process.
 const LIMITS_PAUSE: u64 = 1_000_000_000;
 /// How often sysmon asks again about a deadlock that is not certain, and after how long at first: each
@@ -57,7 +59,7 @@ impl Chores {
     pub(crate) fn look(&mut self, sched: &Sched) {
         let now = clock::now();
         self.unsure = 0;
-        self.scavenge(now);
+        self.scavenge(now, SCAVENGE_TIME);
         if let Some(trace) = &mut self.trace {
             trace.look(sched, now);
         }
@@ -73,11 +75,11 @@ impl Chores {
         }
     }
 
-    fn scavenge(&mut self, now: u64) {
+    fn scavenge(&mut self, now: u64, budget: Duration) {
         if now >= self.scavenge_at {
             self.scavenge_at = now + SCAVENGE_PAUSE;
             if arena::wants_scavenging() {
-                arena::scavenge(SCAVENGE_TIME);
+                arena::scavenge(budget);
             }
         }
     }
@@ -85,7 +87,7 @@ impl Chores {
     /// The same when all is at rest. After how long to look again; `None`: not by itself.
     pub(crate) fn at_rest(&mut self, sched: &Sched) -> Option<Duration> {
         let now = clock::now();
-        self.scavenge(now);
+        self.scavenge(now, SCAVENGE_TIME_AT_REST);
         let mut again = arena::wants_scavenging().then_some(Duration::from_nanos(SCAVENGE_PAUSE));
         let mut sooner = |pause: Duration| {
             again = Some(again.map_or(pause, |other| other.min(pause)));

@@ -21,7 +21,7 @@ impl M {
     pub(crate) fn release_p(&self) {
         let p = self.take_p();
         if let Some(p) = &p {
-            p.rest();
+            p.trim_stacks();
         }
         self.enlisted.set(true);
         self.sched.lot.enlist(self.shared.sleeper.clone(), p);
