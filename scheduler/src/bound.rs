@@ -21,6 +21,7 @@
 //!    for the first time and after it has ended.
 
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crossbeam_deque::Steal;
@@ -48,6 +49,7 @@ impl M {
         if self.locked.take() > 0 {
             // It has left the thread in a state that it did not want to share.
             self.condemned.set(true);
+            self.part_with_p();
         }
     }
 
@@ -86,10 +88,25 @@ impl M {
         }
     }
 
+    /// The part of a round that concerns the goroutines bound to the machine. `Break` ends the round,
+    /// with one of them or without a processor.
+    #[inline(never)]
+    pub(crate) fn look_at_home(&self, tick: u32) -> ControlFlow<Option<Runnable>> {
+        if self.locked.get() > 0 {
+            return ControlFlow::Break(self.find_for_locked(tick));
+        }
+        // By turns with the processor's queue and the global one, so that none starves.
+        if tick.is_multiple_of(2)
+            && let Some(r) = self.take_at_home(tick)
+        {
+            return ControlFlow::Break(Some(self.found(r)));
+        }
+        ControlFlow::Continue(())
+    }
+
     /// For a machine whose thread is locked: its goroutine, or nothing, and the processor goes to
     /// others.
-    #[inline(never)]
-    pub(crate) fn find_for_locked(&self, tick: u32) -> Option<Runnable> {
+    fn find_for_locked(&self, tick: u32) -> Option<Runnable> {
         let others_first =
             self.gave_way.take() && (!self.p().has_nothing() || self.sched.work_visible());
         if !others_first && let Some(r) = self.take_at_home(tick) {

@@ -41,9 +41,11 @@ impl M {
         self.one_in(4)
     }
 
-    /// Whether a `park` returns at once.
+    /// Whether a `park` returns at once. Under chaos only.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn chaos_wakes(&self) -> bool {
-        self.chaos && self.enter() && {
+        self.enter() && {
             let wakes = self.one_in(4);
             self.leave();
             wakes

@@ -5,6 +5,7 @@
 //! often its slot is refilled; and the last look at the queues (R6) is made by every machine that
 //! gives up a processor, not only by searchers.
 
+use std::ops::ControlFlow;
 use std::ptr::NonNull;
 
 use crossbeam_deque::Steal;
@@ -40,18 +41,13 @@ impl M {
         if tick.is_multiple_of(CLOCK_TICKS) {
             self.look_at_clock();
         }
-        if self.residents.get() != 0 && self.locked.get() > 0 {
-            return self.find_for_locked(tick);
+        if self.residents.get() != 0
+            && let ControlFlow::Break(found) = self.look_at_home(tick)
+        {
+            return found;
         }
         if tick.is_multiple_of(GLOBAL_TICKS)
             && let Some(r) = self.sched.take_global()
-        {
-            return Some(self.found(r));
-        }
-        // By turns with the processor's queue, so that neither starves the other.
-        if self.residents.get() != 0
-            && tick.is_multiple_of(2)
-            && let Some(r) = self.take_at_home(tick)
         {
             return Some(self.found(r));
         }

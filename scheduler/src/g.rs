@@ -263,6 +263,7 @@ impl Runnable {
     }
 
     /// The scheduler that the goroutine belongs to.
+    #[inline(always)]
     pub(crate) fn sched(&self) -> *const Sched {
         self.as_ref().sched.load(Ordering::Relaxed)
     }
@@ -279,9 +280,10 @@ impl Runnable {
     }
 
     /// Runs the goroutine on the calling machine until it parks, yields or ends. If it ended, gives
-    /// its slot, ready for reuse.
+    /// its slot, ready for reuse. Whether the machine has hooks to tell is settled beforehand: most
+    /// have none, and the switch is the hottest path there is.
     #[inline]
-    pub(crate) fn run(self, m: &M) -> Option<(Slot, StackClass)> {
+    pub(crate) fn run<const TELL: bool>(self, m: &M) -> Option<(Slot, StackClass)> {
         let ptr = self.into_g();
         // SAFETY: control blocks are never unmapped; the right just given up makes us the owner.
         let g = unsafe { ptr.as_ref() };
@@ -292,21 +294,21 @@ impl Runnable {
             let body = unsafe { (*g.body.get()).assume_init_mut() };
             // From here the goroutine's code runs, until it calls in again: by `suspend`, or by the
             // end of its entry.
-            if let Some(hooks) = &m.hooks {
+            if TELL && let Some(hooks) = &m.hooks {
                 hooks.tell(g.id(), |hooks, id| hooks.resumed(id));
             }
             m.leave();
             let result = body.resume(());
             match result {
                 CoroutineResult::Return(()) => {
-                    if let Some(hooks) = &m.hooks {
+                    if TELL && let Some(hooks) = &m.hooks {
                         hooks.tell(g.id(), |hooks, id| hooks.ended(id));
                     }
                     // SAFETY: it has just ended here.
                     return Some(unsafe { retire(ptr) });
                 }
                 CoroutineResult::Yield(action) => {
-                    if let Some(hooks) = &m.hooks {
+                    if TELL && let Some(hooks) = &m.hooks {
                         hooks.tell(g.id(), |hooks, id| hooks.suspended(id));
                     }
                     // SAFETY: the action lies on the suspended stack, and we are its owner.

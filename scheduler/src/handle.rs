@@ -223,6 +223,7 @@ impl fmt::Debug for Handle {
 pub(crate) struct Here(Current);
 
 impl Here {
+    #[inline(always)]
     pub(crate) fn sched(&self) -> &Sched {
         self.0.sched()
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_deque::Injector;
 
+use crate::arena::{Slot, StackClass};
 use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::g::Runnable;
@@ -44,6 +45,8 @@ pub(crate) struct M {
     /// Whether the running goroutine's next call in has something to do at its end: it has lost its
     /// processor, or had its time slice.
     attention: Cell<bool>,
+    /// Constant: whether it differs from the usual in any way: chaos, a pinned runtime, or hooks.
+    unusual: bool,
     /// Constant: whether scheduling is to be unusual.
     pub(crate) chaos: bool,
     /// Constant: told of each switch.
@@ -156,6 +159,7 @@ impl M {
                     shared: Arc::new(MShared::new(p)),
                     enlisted: Cell::new(false),
                     attention: Cell::new(false),
+                    unusual: sched_of_m.is_unusual(),
                     chaos: sched_of_m.config.debug.chaos.is_some(),
                     hooks: sched_of_m.config.hooks.clone(),
                     sched: sched_of_m,
@@ -184,6 +188,9 @@ impl M {
         let _alternate_stack = overflow::AlternateStack::install();
         loop {
             if !self.has_p() {
+                if self.condemned.get() {
+                    break;
+                }
                 if !self.enlisted.replace(false) {
                     // It never had a processor, or it was taken or given away.
                     self.enlist_without_p();
@@ -196,10 +203,6 @@ impl M {
                 Some(r) => self.execute(r),
                 None if self.sched.stopping() => break,
                 None => {}
-            }
-            if self.condemned.get() {
-                self.part_with_p();
-                break;
             }
         }
         if let Some(p) = self.take_p() {
@@ -354,11 +357,13 @@ impl M {
     /// Runs one goroutine until it parks, yields or ends.
     #[inline]
     fn execute(&self, r: Runnable) {
-        self.attention.set(self.chaos && self.chaos_yields());
-        if self.sched.pinned {
-            self.adopt(&r);
-        }
-        if let Some((slot, class)) = r.run(self) {
+        self.attention.set(false);
+        let ended = if self.unusual {
+            self.run_unusually(r)
+        } else {
+            r.run::<false>(self)
+        };
+        if let Some((slot, class)) = ended {
             if self.residents.get() != 0 {
                 self.resident_ended();
             }
@@ -372,14 +377,23 @@ impl M {
         self.stop_blocking();
     }
 
+    #[inline(never)]
+    fn run_unusually(&self, r: Runnable) -> Option<(Slot, StackClass)> {
+        if self.sched.pinned {
+            self.adopt(&r);
+        }
+        self.attention.set(self.chaos && self.chaos_yields());
+        r.run::<true>(self)
+    }
+
     /// A goroutine has become runnable, by the doing of one that runs here: it runs next. Inside,
     /// with a processor.
     ///
     /// Waking another machine is lazy. One goroutine that will run here as soon as the current one
     /// stops is no reason to wake anybody; a backlog is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ready(&self, r: Runnable) {
-        if self.chaos || r.home().is_some() {
+        if self.chaos | r.home().is_some() {
             self.ready_unusually(r);
         } else if self.p().put_next(r) {
             self.sched.wake_for_backlog();
@@ -397,12 +411,20 @@ impl M {
 
     /// The current goroutine goes to the end of the queue. No reason to wake anybody: the machine
     /// takes one from the queue for the one it puts in.
+    #[inline(always)]
     pub(crate) fn yielded(&self, r: Runnable) {
+        if r.home().is_none() && self.has_p() {
+            self.p().push(r);
+        } else {
+            self.yielded_unusually(r);
+        }
+    }
+
+    #[inline(never)]
+    fn yielded_unusually(&self, r: Runnable) {
         if r.home().is_some() {
             self.gave_way.set(self.locked.get() > 0);
             self.ready_at_home(r);
-        } else if self.has_p() {
-            self.p().push(r);
         } else {
             self.sched.inject(r);
         }

@@ -146,6 +146,11 @@ impl Sched {
         Ok(sched)
     }
 
+    /// Whether its machines differ from the usual in any way.
+    pub(crate) fn is_unusual(&self) -> bool {
+        self.pinned || self.config.debug.chaos.is_some() || self.config.hooks.is_some()
+    }
+
     /// How many processors there are in use at this moment.
     #[inline]
     pub(crate) fn alive(&self) -> u32 {
@@ -521,7 +526,7 @@ impl Sched {
 ///
 /// # Safety
 /// `header` starts a `G`, and the caller holds the only right to it.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>) {
     // SAFETY: the caller's promise.
     let r = unsafe { Runnable::from_g(header.cast()) };
