@@ -56,7 +56,7 @@
 //! between the doing and the looking, both have a sequentially consistent fence. Of two such
 //! fences one comes first in their single total order; what was done before the first is seen by
 //! what looks after the second. So at least one of the two sees the other. That is the whole
-//! argument; it needs two words, one written by each side, and it is made five times.
+//! argument; it needs two words, one written by each side, and it is made seven times.
 //!
 //! *Submit* makes a goroutine runnable, and may need another machine:
 //!
@@ -109,7 +109,18 @@
 //! fences (Y2) and reads the count word (Y3). Whoever has reserved a processor fences (W1), and wakes
 //! sysmon if that says that it sleeps (W2).
 //!
-//! `idle.rs` holds these steps, nothing else, and `tests/models.rs` explores them under a weak
+//! **Work at home** (H2 and N2; see "Those who stay at home" below). A goroutine that may run on one
+//! machine only is put on that one's home queue (H1). The submitter fences (H2), and calls the machine
+//! if it rests (H3, H4). The machine says that it rests (N1), fences (N2) and looks at its home queue
+//! (N3). A machine that is called stands in line for a processor, which is told by a flag; then its
+//! caller fences and reserves an idle processor, if there is one. Whoever gives a processor up looks
+//! at the flag in R6. So no machine stands in line beside an idle processor.
+//!
+//! **Fewer processors** (`resize.rs`). Whoever lowers their number sets a flag, fences and puts idle
+//! ones away; whoever has given one up looks at the flag after R3. So none stays idle that is one too
+//! many.
+//!
+//! `idle.rs` holds the steps S to Y, `home.rs` the steps H and N, nothing else, and `tests/models.rs` explores them under a weak
 //! memory model. Each of the fences is taken out there, one at a time, on every test run, and a
 //! model has to fail; `docs/HACKING.md` lists the swaps and other faults that were planted.
 //!
@@ -127,7 +138,14 @@
 //! [`blocking`](crate::blocking()) region, if there is work that no idle processor can do, and gives
 //! it to a machine that sleeps or to a new one. The old machine notices when it enters next. If its
 //! goroutine parks then, nothing is lost; if it goes on, the machine wins an idle processor, or the
-//! goroutine queues up for one.
+//! goroutine queues up for one. A [`blocking`](crate::blocking()) region need not wait for sysmon:
+//! if those before it were long and work waits, the machine passes its processor on as it enters.
+//!
+//! A machine that comes to scheduling rounds often enough may still keep some waiting: rounds are
+//! counted, not timed, and sixty of them can be long. So sysmon, when it sees a timer, an event or the
+//! global queue wait for a millisecond, raises a flag, and the next machine that comes by sees to
+//! all three. When two goroutines ready each other by turns, their turns share one time slice, at the
+//! end of which sysmon has the next entry send both through the queue.
 //!
 //! A goroutine that is unwinding must not change threads, and no other may run on its thread
 //! meanwhile, since std counts panics by thread (H5). It waits as a plain thread does, in a
@@ -137,8 +155,29 @@
 //! processor as soon as the current one parks, so a sleeping machine does not count it as work. If
 //! the current one computes for long, sysmon notices, and wakes a machine that takes it (`sysmon.rs`).
 //!
+//! # Those who stay at home
+//!
+//! In a pinned runtime a goroutine may be stolen until it first runs, and stays on that machine ever
+//! after, so that thread-locals behave. `lock_os_thread` binds one goroutine in a migrating runtime.
+//! Both are one mechanism (`bound.rs`): a *home queue* per machine, which no thief touches, and a
+//! line of machines that want a processor for work at home. Every machine that comes to the head of
+//! a round and sees the line passes its processor to the first, if its own turn is over. Where there
+//! are as many machines with goroutines as processors, as in most programs, the line stays empty.
+//!
+//! # More or fewer
+//!
+//! The number of processors can change while they run, and follows what the process is allowed while
+//! nobody has set it (`resize.rs`, `limits.rs`). Nothing is stopped for it: a processor that is one too
+//! many is put away by its machine at the head of its next round. The table of processors only grows
+//! (`procs.rs`), so whoever walks it needs no lock.
+//!
 //! # Rejected
 //!
+//! - **Putting a bound goroutine on the common queues**, and having whoever takes it pass its processor
+//!   to the machine it belongs to, as Go does for locked goroutines: fair by itself, but in a pinned
+//!   runtime every theft would be a thread switch.
+//! - **Stopping the world to resize**, as Go does: there is no signal that stops a goroutine, so the
+//!   world would stop for as long as the slowest of them computes.
 //! - **A thread-local for the current goroutine**, as all other runtimes have: unsound here (H1),
 //!   and no faster than a shift, a load and a mask.
 //! - **Waking a machine for each goroutine made runnable**, as Go does: two goroutines that hand
@@ -163,10 +202,18 @@
 //! | `wait.rs`, `wait_word.rs` | `Wait`, `Ticket`, `Parked`: all waiting |
 //! | `thread_waiter.rs` | the waiter that is an OS thread |
 //! | `machine.rs`, `find.rs` | the scheduling loop, and the order in which it looks for work |
+//! | `sleep.rs` | how a machine without work sleeps and comes back |
 //! | `processor.rs`, `run_next.rs` | the processor, its queue and its slot |
+//! | `procs.rs`, `resize.rs`, `limits.rs` | the table of processors, and how many there are |
+//! | `bound.rs`, `home.rs` | goroutines that stay on one machine |
+//! | `flags.rs` | the rare things that a machine heeds at the head of a round |
+//! | `machines.rs` | the threads, as sysmon sees them |
 //! | `idle.rs`, `park_lot.rs` | the idle protocol, and the lists behind it |
 //! | `timers.rs`, `timer_heap.rs`, `clock.rs` | time |
 //! | `sysmon.rs`, `handshake.rs`, `barrier.rs` | the watchman, and how it takes a processor |
+//! | `chores.rs` | what else the watchman does |
+//! | `deadlock.rs`, `report.rs`, `trace.rs`, `metrics.rs` | what is told about the scheduler |
+//! | `debug.rs`, `chaos.rs`, `hooks.rs` | how it can be asked to behave |
 //! | `blocking.rs` | calls that announce that they block |
 //! | `sched.rs` | one scheduler: its beginning, its end, the global queue |
 //! | `spawn.rs`, `scope.rs`, `completion.rs` | spawning and joining |
