@@ -129,6 +129,7 @@
 
 mod builder;
 mod runtime;
+pub mod sync;
 
 pub use crate::builder::Builder;
 pub use crate::runtime::Runtime;
@@ -159,12 +160,6 @@ pub mod net {
         AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4,
         SocketAddrV6, ToSocketAddrs,
     };
-}
-
-/// What goroutines share. The locks of this module are still to come; until then, share by
-/// communicating, or hold a lock of `std::sync` over nothing that waits.
-pub mod sync {
-    pub use std::sync::{Arc, Weak, atomic};
 }
 
 /// Points and spans of time.
