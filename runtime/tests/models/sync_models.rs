@@ -1,0 +1,690 @@
+//! The models.
+
+use std::time::{Duration, Instant};
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::raw_barrier::RawBarrier;
+use crate::raw_condvar::RawCondvar;
+use crate::raw_mutex::RawMutex;
+use crate::raw_once::{Begin, RawOnce};
+use crate::raw_rwlock::RawRwLock;
+use crate::task::{Outcome, Settings, cancel_next_wait, set};
+use crate::wait_list::WaitList;
+
+const SPINNING: Settings = Settings {
+    spins: 1,
+    long: false,
+};
+const STARVED: Settings = Settings {
+    spins: 0,
+    long: true,
+};
+
+/// All schedules with at most that many preemptions (a switch where the thread could go on);
+/// switches at a wait are free.
+fn explore(preemptions: usize, settings: Settings, f: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model.max_branches = 20_000;
+    model.check(move || {
+        set(settings);
+        f();
+    });
+}
+
+/// A deadline that the clock does not reach, so that only the model's timeout counts.
+fn some_time() -> Option<Instant> {
+    Some(Instant::now() + Duration::from_secs(3600))
+}
+
+/// Something that is changed under a lock; loom panics if two do it at once, or out of order.
+struct Watched(UnsafeCell<u32>);
+
+// SAFETY: loom checks each access.
+unsafe impl Sync for Watched {}
+// SAFETY: a number.
+unsafe impl Send for Watched {}
+
+impl Watched {
+    fn new() -> Self {
+        Watched(UnsafeCell::new(0))
+    }
+
+    fn add(&self, n: u32) {
+        // SAFETY: loom panics unless the caller has it alone.
+        self.0.with_mut(|place| unsafe { *place += n });
+    }
+
+    fn get(&self) -> u32 {
+        // SAFETY: loom panics unless the last write is ordered before.
+        self.0.with(|place| unsafe { *place })
+    }
+}
+
+/// Runs all of them at once, the last on the calling thread.
+fn together(mut tasks: Vec<Box<dyn FnOnce() + Send>>) {
+    let here = tasks.pop().expect("there are some");
+    let others: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
+    here();
+    for other in others {
+        other.join().unwrap();
+    }
+}
+
+fn task<T: Send + Sync + 'static>(
+    shared: &Arc<T>,
+    f: impl FnOnce(&T) + Send + 'static,
+) -> Box<dyn FnOnce() + Send> {
+    let shared = shared.clone();
+    Box::new(move || f(&shared))
+}
+
+// ---- the line -----------------------------------------------------------------------------------
+
+#[test]
+fn the_line_is_locked() {
+    explore(3, Settings::default(), || {
+        let shared = Arc::new((WaitList::new(), Watched::new()));
+        let step = |(list, data): &(WaitList, Watched)| {
+            let line = list.lock();
+            data.add(1);
+            drop(line);
+        };
+        together(vec![task(&shared, step), task(&shared, step)]);
+        let _line = shared.0.lock();
+        assert_eq!(shared.1.get(), 2);
+    });
+}
+
+// ---- mutex --------------------------------------------------------------------------------------
+
+type Locked = (RawMutex, Watched);
+
+fn locked() -> Arc<Locked> {
+    Arc::new((RawMutex::new(), Watched::new()))
+}
+
+fn lock_and_add((mutex, data): &Locked) {
+    mutex.lock();
+    data.add(1);
+    // SAFETY: locked above.
+    unsafe { mutex.unlock() };
+}
+
+/// `rounds[i]` times locked and unlocked by task `i`.
+fn mutex_model(preemptions: usize, settings: Settings, rounds: &'static [u32]) {
+    explore(preemptions, settings, move || {
+        let shared = locked();
+        together(
+            rounds
+                .iter()
+                .map(|&n| {
+                    task(&shared, move |shared| {
+                        (0..n).for_each(|_| lock_and_add(shared))
+                    })
+                })
+                .collect(),
+        );
+        assert!(shared.0.try_lock());
+        assert_eq!(shared.1.get(), rounds.iter().sum());
+    });
+}
+
+#[test]
+fn a_mutex_excludes_and_loses_no_wake_up() {
+    mutex_model(3, Settings::default(), &[2, 2]);
+}
+
+#[test]
+fn a_mutex_of_three() {
+    mutex_model(2, Settings::default(), &[1, 1, 1]);
+}
+
+#[test]
+fn a_mutex_that_is_spun_for() {
+    mutex_model(2, SPINNING, &[2, 2]);
+    mutex_model(1, SPINNING, &[1, 1, 1]);
+}
+
+#[test]
+fn a_mutex_is_handed_to_the_starved() {
+    mutex_model(3, STARVED, &[2, 2]);
+}
+
+#[test]
+fn a_mutex_is_handed_on_among_three() {
+    mutex_model(1, STARVED, &[1, 1, 2]);
+}
+
+/// The starving mode begins and ends: the first that is woken finds it locked, the second has not
+/// waited long.
+#[test]
+fn a_mutex_is_handed_over_once() {
+    explore(2, STARVED, || {
+        let shared = locked();
+        together(vec![
+            task(&shared, lock_and_add),
+            task(&shared, |shared| {
+                lock_and_add(shared);
+                set(Settings::default());
+                lock_and_add(shared);
+            }),
+        ]);
+        assert!(shared.0.try_lock());
+        assert_eq!(shared.1.get(), 3);
+    });
+}
+
+#[test]
+fn a_mutex_survives_a_cancelled_wait() {
+    for settings in [Settings::default(), STARVED] {
+        explore(3, settings, || {
+            let shared = locked();
+            together(vec![
+                task(&shared, |shared| {
+                    cancel_next_wait();
+                    lock_and_add(shared);
+                }),
+                task(&shared, |shared| {
+                    lock_and_add(shared);
+                    lock_and_add(shared);
+                }),
+            ]);
+            assert_eq!(shared.1.get(), 3);
+        });
+        explore(1, settings, || {
+            let shared = locked();
+            together(vec![
+                task(&shared, |shared| {
+                    cancel_next_wait();
+                    lock_and_add(shared);
+                }),
+                task(&shared, lock_and_add),
+                task(&shared, |shared| {
+                    lock_and_add(shared);
+                    lock_and_add(shared);
+                }),
+            ]);
+            assert_eq!(shared.1.get(), 4);
+        });
+    }
+}
+
+#[test]
+fn trying_to_lock_excludes_as_well() {
+    explore(3, Settings::default(), || {
+        let shared = locked();
+        let step = |(mutex, data): &Locked| {
+            if mutex.try_lock() {
+                data.add(1);
+                // SAFETY: locked above.
+                unsafe { mutex.unlock() };
+            }
+        };
+        together(vec![task(&shared, step), task(&shared, lock_and_add)]);
+        assert!(shared.0.try_lock());
+        assert!((1..=2).contains(&shared.1.get()));
+    });
+}
+
+// ---- reader-writer lock -------------------------------------------------------------------------
+
+type ReadWrite = (RawRwLock, Watched);
+
+fn read_write() -> Arc<ReadWrite> {
+    Arc::new((RawRwLock::new(), Watched::new()))
+}
+
+fn read((lock, data): &ReadWrite) {
+    lock.read();
+    data.get();
+    // SAFETY: locked above.
+    unsafe { lock.read_unlock() };
+}
+
+fn write((lock, data): &ReadWrite) {
+    lock.write();
+    data.add(1);
+    // SAFETY: locked above.
+    unsafe { lock.write_unlock() };
+}
+
+#[test]
+fn readers_and_a_writer_exclude_each_other() {
+    explore(3, Settings::default(), || {
+        let shared = read_write();
+        together(vec![
+            task(&shared, |s| {
+                read(s);
+                read(s);
+            }),
+            task(&shared, |s| {
+                write(s);
+                write(s);
+            }),
+        ]);
+        assert_eq!(shared.1.get(), 2);
+        assert!(shared.0.try_write());
+    });
+}
+
+#[test]
+fn two_writers_exclude_each_other() {
+    explore(2, Settings::default(), || {
+        let shared = read_write();
+        together(vec![
+            task(&shared, write),
+            task(&shared, write),
+            task(&shared, read),
+        ]);
+        assert_eq!(shared.1.get(), 2);
+        assert!(shared.0.try_write());
+    });
+}
+
+/// Two readers, and a writer that has to wait for one, or both, or none.
+#[test]
+fn the_last_reader_lets_the_writer_in() {
+    for settings in [Settings::default(), SPINNING] {
+        explore(2, settings, || {
+            let shared = read_write();
+            together(vec![
+                task(&shared, read),
+                task(&shared, read),
+                task(&shared, write),
+            ]);
+            assert_eq!(shared.1.get(), 1);
+            assert!(shared.0.try_write());
+        });
+    }
+}
+
+/// The last reader to leave for one writer comes to the line when the next writer stands in it.
+#[test]
+fn a_late_reader_does_not_let_the_next_writer_in() {
+    explore(2, SPINNING, || {
+        let shared = read_write();
+        together(vec![
+            task(&shared, read),
+            task(&shared, read),
+            task(&shared, |s| {
+                write(s);
+                write(s);
+            }),
+        ]);
+        assert_eq!(shared.1.get(), 2);
+    });
+}
+
+/// However often others read, a writer comes in: it waits for no reader that came after it. Here:
+/// a reader that comes while the writer waits is not let in before it.
+#[test]
+fn a_waiting_writer_bars_new_readers() {
+    explore(3, Settings::default(), || {
+        let shared = read_write();
+        shared.0.read();
+        let writer = thread::spawn(task(&shared, write));
+        // The writer has come, or will: once a reader is refused, all are.
+        let refused = !shared.0.try_read();
+        if refused {
+            assert!(!shared.0.try_read());
+        } else {
+            // SAFETY: `try_read` has let us in.
+            unsafe { shared.0.read_unlock() };
+        }
+        // SAFETY: locked at the beginning.
+        unsafe { shared.0.read_unlock() };
+        if refused {
+            // Waits for that one writer at most.
+            shared.0.read();
+            assert_eq!(shared.1.get(), 1);
+            // SAFETY: locked above.
+            unsafe { shared.0.read_unlock() };
+        }
+        writer.join().unwrap();
+    });
+}
+
+/// A writer that becomes a reader lets other readers in, but no writer.
+#[test]
+fn a_downgrade_lets_no_writer_in() {
+    explore(2, Settings::default(), || {
+        let shared = read_write();
+        together(vec![
+            task(&shared, write),
+            task(&shared, read),
+            task(&shared, |(lock, data)| {
+                lock.write();
+                data.add(1);
+                let before = data.get();
+                // SAFETY: locked above.
+                unsafe { lock.downgrade() };
+                assert_eq!(data.get(), before);
+                // SAFETY: a reader by now.
+                unsafe { lock.read_unlock() };
+            }),
+        ]);
+        assert_eq!(shared.1.get(), 2);
+        assert!(shared.0.try_write());
+    });
+}
+
+#[test]
+fn trying_to_read_or_write_excludes_as_well() {
+    explore(2, Settings::default(), || {
+        let shared = read_write();
+        together(vec![
+            task(&shared, |(lock, data)| {
+                if lock.try_write() {
+                    data.add(1);
+                    // SAFETY: locked above.
+                    unsafe { lock.write_unlock() };
+                }
+            }),
+            task(&shared, |(lock, data)| {
+                if lock.try_read() {
+                    data.get();
+                    // SAFETY: locked above.
+                    unsafe { lock.read_unlock() };
+                }
+            }),
+            task(&shared, write),
+        ]);
+        assert!(shared.0.try_write());
+    });
+}
+
+#[test]
+fn a_lock_survives_cancelled_readers_and_writers() {
+    explore(2, Settings::default(), || {
+        let shared = read_write();
+        together(vec![
+            task(&shared, |s| {
+                cancel_next_wait();
+                read(s);
+            }),
+            task(&shared, |s| {
+                cancel_next_wait();
+                write(s);
+            }),
+            task(&shared, |s| {
+                read(s);
+                write(s);
+            }),
+        ]);
+        assert_eq!(shared.1.get(), 2);
+        assert!(shared.0.try_write());
+    });
+}
+
+// ---- condition variable -------------------------------------------------------------------------
+
+type Signalled = (RawMutex, RawCondvar, Watched);
+
+fn signalled() -> Arc<Signalled> {
+    Arc::new((RawMutex::new(), RawCondvar::new(), Watched::new()))
+}
+
+/// Takes one token, waiting until there is one.
+fn take_token((mutex, condvar, tokens): &Signalled) {
+    mutex.lock();
+    while tokens.get() == 0 {
+        // SAFETY: locked.
+        unsafe { condvar.wait(mutex, None) };
+    }
+    tokens.0.with_mut(|n| {
+        // SAFETY: under the mutex.
+        unsafe { *n -= 1 };
+    });
+    // SAFETY: locked.
+    unsafe { mutex.unlock() };
+}
+
+/// Adds `n` tokens.
+fn put_tokens((mutex, _, tokens): &Signalled, n: u32) {
+    mutex.lock();
+    tokens.add(n);
+    // SAFETY: locked.
+    unsafe { mutex.unlock() };
+}
+
+#[test]
+fn no_notification_is_lost() {
+    for settings in [Settings::default(), STARVED] {
+        for under_the_lock in [false, true] {
+            explore(3, settings, move || {
+                let shared = signalled();
+                together(vec![
+                    task(&shared, take_token),
+                    task(&shared, move |shared| {
+                        if under_the_lock {
+                            shared.0.lock();
+                            shared.2.add(1);
+                            shared.1.notify_one();
+                            // SAFETY: locked.
+                            unsafe { shared.0.unlock() };
+                        } else {
+                            put_tokens(shared, 1);
+                            shared.1.notify_one();
+                        }
+                    }),
+                ]);
+            });
+        }
+    }
+}
+
+#[test]
+fn all_are_notified() {
+    for settings in [Settings::default(), STARVED] {
+        for under_the_lock in [false, true] {
+            explore(2, settings, move || {
+                let shared = signalled();
+                together(vec![
+                    task(&shared, take_token),
+                    task(&shared, take_token),
+                    task(&shared, move |shared| {
+                        if under_the_lock {
+                            shared.0.lock();
+                            shared.2.add(2);
+                            shared.1.notify_all();
+                            // SAFETY: locked.
+                            unsafe { shared.0.unlock() };
+                        } else {
+                            put_tokens(shared, 2);
+                            shared.1.notify_all();
+                        }
+                    }),
+                ]);
+            });
+        }
+    }
+}
+
+/// One of two that wait may time out, or be cancelled; the notification goes to the other then.
+#[test]
+fn a_notification_is_not_lost_on_one_that_has_timed_out() {
+    for deadline in [some_time(), None] {
+        explore(2, Settings::default(), move || {
+            let shared = signalled();
+            together(vec![
+                task(&shared, take_token),
+                task(&shared, move |shared| {
+                    let (mutex, condvar, tokens) = shared;
+                    mutex.lock();
+                    if tokens.get() == 0 {
+                        if deadline.is_none() {
+                            cancel_next_wait();
+                        }
+                        // SAFETY: locked.
+                        let outcome = unsafe { condvar.wait(mutex, deadline) };
+                        if outcome == Outcome::Ready {
+                            // It has got the one notification, and passes it on.
+                            condvar.notify_one();
+                        }
+                    }
+                    // SAFETY: locked.
+                    unsafe { mutex.unlock() };
+                }),
+                task(&shared, |shared| {
+                    put_tokens(shared, 1);
+                    shared.1.notify_one();
+                }),
+            ]);
+        });
+    }
+}
+
+/// The waits end, whatever the mutex is used for meanwhile.
+#[test]
+fn those_notified_share_the_mutex_with_others() {
+    for settings in [Settings::default(), STARVED] {
+        explore(2, settings, || {
+            let shared = signalled();
+            together(vec![
+                task(&shared, take_token),
+                task(&shared, |shared| {
+                    shared.0.lock();
+                    shared.2.add(1);
+                    shared.1.notify_all();
+                    // SAFETY: locked.
+                    unsafe { shared.0.unlock() };
+                }),
+                task(&shared, |shared| put_tokens(shared, 1)),
+            ]);
+        });
+    }
+}
+
+// ---- once ---------------------------------------------------------------------------------------
+
+type Done = (RawOnce, Watched);
+
+fn done() -> Arc<Done> {
+    Arc::new((RawOnce::new(), Watched::new()))
+}
+
+/// What `call_once_force` does.
+fn run_once((once, data): &Done) {
+    match once.begin(true) {
+        Begin::Run { .. } => {
+            data.add(1);
+            // SAFETY: the runner.
+            unsafe { once.end(true) };
+        }
+        other => assert_eq!(other, Begin::Done),
+    }
+    assert_eq!(data.get(), 1);
+}
+
+#[test]
+fn it_is_done_once_and_seen_by_all() {
+    explore(3, Settings::default(), || {
+        let shared = done();
+        together(vec![
+            task(&shared, run_once),
+            task(&shared, |shared| {
+                if shared.0.is_completed() {
+                    assert_eq!(shared.1.get(), 1);
+                }
+                run_once(shared);
+            }),
+        ]);
+    });
+    explore(2, Settings::default(), || {
+        let shared = done();
+        together(vec![
+            task(&shared, |shared| {
+                cancel_next_wait();
+                run_once(shared);
+            }),
+            task(&shared, |(once, data)| {
+                assert!(once.wait(false));
+                assert_eq!(data.get(), 1);
+            }),
+            task(&shared, run_once),
+        ]);
+    });
+}
+
+#[test]
+fn a_failed_run_makes_way_for_another() {
+    explore(2, Settings::default(), || {
+        let shared = done();
+        together(vec![
+            // Fails if it comes first.
+            task(&shared, |(once, _)| match once.begin(false) {
+                // SAFETY: the runner.
+                Begin::Run { .. } => unsafe { once.end(false) },
+                other => assert_eq!(other, Begin::Done),
+            }),
+            task(&shared, |(once, data)| {
+                assert!(once.wait(true));
+                assert_eq!(data.get(), 1);
+            }),
+            task(&shared, run_once),
+        ]);
+    });
+}
+
+#[test]
+fn those_who_wait_learn_of_the_failure() {
+    explore(3, Settings::default(), || {
+        let shared = done();
+        together(vec![
+            task(&shared, |(once, _)| {
+                assert_eq!(once.begin(true), Begin::Run { poisoned: false });
+                // SAFETY: the runner.
+                unsafe { once.end(false) };
+            }),
+            task(&shared, |(once, _)| {
+                assert!(!once.wait(false));
+                assert_eq!(once.begin(false), Begin::Poisoned);
+            }),
+        ]);
+    });
+}
+
+// ---- barrier ------------------------------------------------------------------------------------
+
+#[test]
+fn a_barrier_is_crossed_together() {
+    explore(2, Settings::default(), || {
+        let shared = Arc::new((RawBarrier::new(), [Watched::new(), Watched::new()]));
+        let side = |me: usize| {
+            move |(barrier, data): &(RawBarrier, [Watched; 2])| {
+                for round in 1..=2 {
+                    data[me].add(1);
+                    barrier.wait(2);
+                    // Both are here, and nobody goes on before the other has looked.
+                    assert_eq!(data[1 - me].get(), round);
+                    barrier.wait(2);
+                }
+            }
+        };
+        together(vec![task(&shared, side(0)), task(&shared, side(1))]);
+    });
+    explore(1, Settings::default(), || {
+        let shared = Arc::new((RawBarrier::new(), loom::sync::atomic::AtomicU32::new(0)));
+        let side = |cancelled: bool| {
+            move |(barrier, leaders): &(RawBarrier, loom::sync::atomic::AtomicU32)| {
+                if cancelled {
+                    cancel_next_wait();
+                }
+                if barrier.wait(3) {
+                    leaders.fetch_add(1, loom::sync::atomic::Ordering::Relaxed);
+                }
+            }
+        };
+        together(vec![
+            task(&shared, side(true)),
+            task(&shared, side(false)),
+            task(&shared, side(false)),
+        ]);
+        let leaders = shared.1.load(loom::sync::atomic::Ordering::Relaxed);
+        assert_eq!(leaders, 1);
+    });
+}
