@@ -16,8 +16,8 @@
 //!
 //! # Invariants
 //!
-//! 1. `QUEUED` is set exactly if the line has a node, whenever the line's lock is free. It changes
-//!    under that lock only.
+//! 1. `QUEUED` is set if the line has a node, whenever the line's lock is free. It changes under that
+//!    lock only. (It may outlast a node whose wait was cancelled.)
 //! 2. Nobody joins the line unless `LOCKED` or `STARVING` is set in the very exchange that sets
 //!    `QUEUED`. So whoever takes `LOCKED` away later sees `QUEUED`.
 //! 3. `WOKEN` belongs to one task, which is not in line. It takes `WOKEN` away in the exchange by
@@ -82,10 +82,9 @@ impl RawMutex {
     /// The caller owns it.
     #[inline(always)]
     pub(super) unsafe fn unlock(&self) {
-        // Release: pairs with the acquire of the next owner.
-        let state = self.state.fetch_sub(LOCKED, Ordering::Release) - LOCKED;
-        if state & (QUEUED | WOKEN) == QUEUED {
-            self.unlock_contended();
+        // SAFETY: the caller's promise.
+        if unsafe { self.release() } {
+            self.pass_on();
         }
     }
 
@@ -94,17 +93,29 @@ impl RawMutex {
     /// # Safety
     /// The caller owns it.
     pub(super) unsafe fn unlock_first(&self) {
-        // Release: as in `unlock`.
-        let state = self.state.fetch_sub(LOCKED, Ordering::Release) - LOCKED;
-        if state & (QUEUED | WOKEN) == QUEUED
+        // SAFETY: the caller's promise.
+        if unsafe { self.release() }
             && let Some((claimed, verdict)) = self.hand_on(self.line.lock())
         {
             claimed.ready_first(verdict);
         }
     }
 
+    /// The first half of [`unlock`](Self::unlock): whether the second, [`pass_on`](Self::pass_on),
+    /// must follow.
+    ///
+    /// # Safety
+    /// The caller owns it.
+    #[inline(always)]
+    pub(super) unsafe fn release(&self) -> bool {
+        // Release: pairs with the acquire of the next owner.
+        let state = self.state.fetch_sub(LOCKED, Ordering::Release) - LOCKED;
+        state & (QUEUED | WOKEN) == QUEUED
+    }
+
+    /// Makes sure that somebody has the mutex next.
     #[inline(never)]
-    fn unlock_contended(&self) {
+    pub(super) fn pass_on(&self) {
         if let Some((claimed, verdict)) = self.hand_on(self.line.lock()) {
             claimed.ready(verdict);
         }
@@ -206,24 +217,12 @@ impl RawMutex {
         }
         let outcome = wait.park(Why::on(Reason::Sync, self), None, line.into_publish());
         if outcome != Outcome::Ready {
-            self.withdraw(waiter);
+            // `QUEUED` may stay behind, until the next owner finds that there is nobody.
+            // SAFETY: the waiter is in this line or in none.
+            unsafe { self.line.lock().remove(waiter) };
         }
         // SAFETY: the node is ours again.
         Some(unsafe { (*waiter).verdict })
-    }
-
-    /// Takes a waiter whose wait has ended otherwise out of the line.
-    #[cold]
-    fn withdraw(&self, waiter: *mut Waiter) {
-        let mut line = self.line.lock();
-        // SAFETY: the waiter is in the caller's frame, and in this line or in none.
-        unsafe { line.remove(waiter) };
-        if line.is_empty() {
-            // If the mutex is starving and not locked, its last owner is on the way to `hand_on`,
-            // and will find that there is nobody.
-            self.state
-                .fetch_and(!(QUEUED | STARVING), Ordering::Relaxed);
-        }
     }
 
     /// Takes in waiters that were claimed elsewhere: they go on when they are woken here, or given

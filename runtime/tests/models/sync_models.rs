@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 use crate::raw_barrier::RawBarrier;
@@ -176,6 +177,68 @@ fn a_mutex_is_handed_over_once() {
         assert!(shared.0.try_lock());
         assert_eq!(shared.1.get(), 3);
     });
+}
+
+/// Waits until the stage is reached, in a way that orders nothing.
+fn await_stage(stage: &AtomicU32, n: u32) {
+    while stage.load(Ordering::Relaxed) < n {
+        thread::yield_now();
+    }
+}
+
+/// Somebody who has unlocked (stage 1) comes to the line so late (stage 2) that another has locked
+/// twice and unlocked twice meanwhile, and the waiter has starved: it hands over what the other has
+/// let go of, or finds that there is nothing to do. Without the stages this takes too many
+/// preemptions to be found.
+#[test]
+fn a_mutex_is_handed_on_in_anothers_stead() {
+    for locked_at_stage_2 in [false, true] {
+        explore(1, STARVED, move || {
+            let shared = Arc::new((RawMutex::new(), Watched::new(), AtomicU32::new(0)));
+            shared.0.lock();
+            let waiter = thread::spawn(task(&shared, |(mutex, data, _)| {
+                mutex.lock();
+                data.add(1);
+                // SAFETY: locked above.
+                unsafe { mutex.unlock() };
+            }));
+            let other = thread::spawn(task(&shared, move |(mutex, data, stage)| {
+                await_stage(stage, 1);
+                mutex.lock();
+                data.add(1);
+                // SAFETY: locked above.
+                unsafe { mutex.unlock() };
+                mutex.lock();
+                data.add(1);
+                thread::yield_now();
+                if locked_at_stage_2 {
+                    stage.store(2, Ordering::Relaxed);
+                    thread::yield_now();
+                    data.add(1);
+                }
+                // SAFETY: locked above.
+                let duty = unsafe { mutex.release() };
+                stage.store(2, Ordering::Relaxed);
+                thread::yield_now();
+                if duty {
+                    mutex.pass_on();
+                }
+            }));
+            shared.1.add(1);
+            thread::yield_now();
+            // SAFETY: locked above.
+            let duty = unsafe { shared.0.release() };
+            shared.2.store(1, Ordering::Relaxed);
+            await_stage(&shared.2, 2);
+            if duty {
+                shared.0.pass_on();
+            }
+            waiter.join().unwrap();
+            other.join().unwrap();
+            assert!(shared.0.try_lock());
+            assert_eq!(shared.1.get(), 4 + u32::from(locked_at_stage_2));
+        });
+    }
 }
 
 #[test]
@@ -668,14 +731,14 @@ fn a_barrier_is_crossed_together() {
         together(vec![task(&shared, side(0)), task(&shared, side(1))]);
     });
     explore(1, Settings::default(), || {
-        let shared = Arc::new((RawBarrier::new(), loom::sync::atomic::AtomicU32::new(0)));
+        let shared = Arc::new((RawBarrier::new(), AtomicU32::new(0)));
         let side = |cancelled: bool| {
-            move |(barrier, leaders): &(RawBarrier, loom::sync::atomic::AtomicU32)| {
+            move |(barrier, leaders): &(RawBarrier, AtomicU32)| {
                 if cancelled {
                     cancel_next_wait();
                 }
                 if barrier.wait(3) {
-                    leaders.fetch_add(1, loom::sync::atomic::Ordering::Relaxed);
+                    leaders.fetch_add(1, Ordering::Relaxed);
                 }
             }
         };
@@ -684,7 +747,7 @@ fn a_barrier_is_crossed_together() {
             task(&shared, side(false)),
             task(&shared, side(false)),
         ]);
-        let leaders = shared.1.load(loom::sync::atomic::Ordering::Relaxed);
+        let leaders = shared.1.load(Ordering::Relaxed);
         assert_eq!(leaders, 1);
     });
 }
