@@ -124,35 +124,6 @@ fn nobody_is_starved() {
     everywhere(test);
 }
 
-/// Those who wait while it is held for long come in the order in which they came.
-#[test]
-fn the_line_is_first_come_first_served() {
-    let rt = runtime(1);
-    rt.run(|| {
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let guard = order.lock().unwrap();
-        let tasks: Vec<_> = (0..20)
-            .map(|i| {
-                let order = order.clone();
-                let begun = Arc::new(AtomicBool::new(false));
-                let task = marmot::go({
-                    let begun = begun.clone();
-                    move || {
-                        begun.store(true, Ordering::Relaxed);
-                        order.lock().unwrap().push(i);
-                    }
-                });
-                // With one processor, whoever has begun and does not run stands in line.
-                until(|| begun.load(Ordering::Relaxed));
-                task
-            })
-            .collect();
-        drop(guard);
-        tasks.into_iter().for_each(|task| task.join().unwrap());
-        assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
-    });
-}
-
 #[test]
 fn what_an_owner_can_do_without_locking() {
     let mut mutex = Mutex::new(String::from("a"));

@@ -105,10 +105,41 @@ impl RawRwLock {
     /// The caller is inside as a reader.
     #[inline(always)]
     pub(super) unsafe fn read_unlock(&self) {
-        // Release: pairs with the acquire of the next writer, here or by way of `leaving`.
-        let before = self.state.fetch_sub(READER, Ordering::Release);
-        if before & WRITER != 0 {
-            self.leave();
+        // SAFETY: the caller's promise.
+        if unsafe { self.read_release() } && self.leave() {
+            self.end_drain();
+        }
+    }
+
+    /// The first part of [`read_unlock`](Self::read_unlock): whether a writer counts on
+    /// [`leave`](Self::leave).
+    ///
+    /// # Safety
+    /// The caller is inside as a reader.
+    #[inline(always)]
+    pub(super) unsafe fn read_release(&self) -> bool {
+        // Release: pairs with the acquire of the next writer, if that does not see it by way of
+        // `leaving`.
+        self.state.fetch_sub(READER, Ordering::Release) & WRITER != 0
+    }
+
+    /// The second part: whether the caller is the last that the writer waits for, and has to go on
+    /// to [`end_drain`](Self::end_drain).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave(&self) -> bool {
+        // Release: pairs with the acquire in `drain`.
+        self.leaving.fetch_sub(1, Ordering::Release) == 1
+    }
+
+    /// The third part: ends the wait of the writer. If it is not in line, it has yet to look at
+    /// `leaving` under that lock, or has done so and gone.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_drain(&self) {
+        let writer = self.line.lock().pop_role(Role::Drain);
+        if let Some(writer) = writer {
+            writer.ready(Verdict::Again);
         }
     }
 
@@ -147,21 +178,6 @@ impl RawRwLock {
             }
             // SAFETY: the waiter is in this line or in none.
             unsafe { self.line.lock().remove(waiter) };
-        }
-    }
-
-    /// A reader that was there before a writer is gone.
-    #[cold]
-    #[inline(never)]
-    fn leave(&self) {
-        // Release: pairs with the acquire of the writer that waits. Acquire: the last one to leave
-        // hands on what the others did.
-        if self.leaving.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let writer = self.line.lock().pop_role(Role::Drain);
-            // If it is not there, it has yet to look at `leaving` under that lock.
-            if let Some(writer) = writer {
-                writer.ready(Verdict::Again);
-            }
         }
     }
 

@@ -21,6 +21,7 @@
 //! read-modify-write, and to find those who sleep; here the losers spin, yield, then sleep in short
 //! steps.
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::{self, NonNull};
 
 use super::atomics::{AtomicU32, Ordering, UnsafeCell, const_fn, pause};
@@ -152,6 +153,10 @@ struct Ends {
 unsafe impl Send for WaitList {}
 // SAFETY: as above.
 unsafe impl Sync for WaitList {}
+
+// No code of a user runs while the line is touched, so no panic leaves it half changed.
+impl UnwindSafe for WaitList {}
+impl RefUnwindSafe for WaitList {}
 
 impl WaitList {
     const_fn! {

@@ -365,19 +365,61 @@ fn the_last_reader_lets_the_writer_in() {
     }
 }
 
-/// The last reader to leave for one writer comes to the line when the next writer stands in it.
+/// Waits until a writer has come.
+fn await_writer(lock: &RawRwLock) {
+    while lock.try_read() {
+        // SAFETY: `try_read` has let us in.
+        unsafe { lock.read_unlock() };
+        thread::yield_now();
+    }
+}
+
+/// The last reader to leave for one writer (stage 1) comes to the line when the next writer stands
+/// there, who waits for another reader (stage 2).
 #[test]
 fn a_late_reader_does_not_let_the_next_writer_in() {
-    explore(2, SPINNING, || {
-        let shared = read_write();
-        together(vec![
-            task(&shared, read),
-            task(&shared, read),
-            task(&shared, |s| {
-                write(s);
-                write(s);
-            }),
-        ]);
+    let patient = Settings {
+        spins: 20,
+        long: false,
+    };
+    explore(0, patient, || {
+        let shared = Arc::new((RawRwLock::new(), Watched::new(), AtomicU32::new(0)));
+        shared.0.read();
+        let writer = thread::spawn(task(&shared, |(lock, data, stage)| {
+            // The first time it sees by spinning that the late reader has gone.
+            lock.write();
+            data.add(1);
+            // SAFETY: locked above.
+            unsafe { lock.write_unlock() };
+            set(Settings::default());
+            await_stage(stage, 2);
+            lock.write();
+            data.add(1);
+            // SAFETY: locked above.
+            unsafe { lock.write_unlock() };
+        }));
+        let reader = thread::spawn(task(&shared, |(lock, data, stage)| {
+            await_stage(stage, 1);
+            lock.read();
+            stage.store(2, Ordering::Relaxed);
+            data.get();
+            await_stage(stage, 3);
+            data.get();
+            // SAFETY: locked above.
+            unsafe { lock.read_unlock() };
+        }));
+        await_writer(&shared.0);
+        // SAFETY: locked at the beginning.
+        let last = unsafe { shared.0.read_release() } && shared.0.leave();
+        assert!(last);
+        shared.2.store(1, Ordering::Relaxed);
+        await_stage(&shared.2, 2);
+        await_writer(&shared.0);
+        thread::yield_now();
+        shared.0.end_drain();
+        shared.2.store(3, Ordering::Relaxed);
+        writer.join().unwrap();
+        reader.join().unwrap();
         assert_eq!(shared.1.get(), 2);
     });
 }
