@@ -11,12 +11,17 @@ struct Counting;
 
 static COUNTED: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+/// Those of them that were made on a goroutine's stack.
+static BY_GOROUTINES: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: everything is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if COUNTED.load(Ordering::Relaxed) {
             ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+            if marmot_scheduler::wait::on_goroutine() {
+                BY_GOROUTINES.fetch_add(1, Ordering::Relaxed);
+            }
         }
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
@@ -100,10 +105,12 @@ fn nothing_is_allocated() {
                 counted
             })
         });
-        println!("{counted} allocations at {max_procs} processors");
-        // A machine that the watchman starts meanwhile allocates, and a run queue that grows; an
-        // operation that did would have done so thousands of times.
-        assert!(counted < 100, "{counted} allocations");
+        // Now and then a run queue grows, or a machine is started, which is a handful at a time. Of
+        // locks, waits and wake-ups there were thousands: had one kind of them allocated, it would
+        // show. (Seen with a box in the mutex' slow path: 1725.)
+        let by_goroutines = BY_GOROUTINES.swap(0, Ordering::Relaxed);
+        assert!(by_goroutines < 200, "{by_goroutines} allocations");
+        assert!(counted < 500, "{counted} allocations");
         assert_eq!(*objects.mutex.lock().unwrap(), 8 * 250);
     }
 }
