@@ -127,6 +127,7 @@
 //! Read when a runtime is built. A call on the [`Builder`] wins; what cannot be read is an error
 //! all the same; empty counts as unset.
 
+mod atoms;
 mod builder;
 mod runtime;
 pub mod sync;

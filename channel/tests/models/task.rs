@@ -12,6 +12,7 @@ pub enum Reason {
     ChanSend,
     ChanRecv,
     Select,
+    Sync,
 }
 
 #[derive(Clone, Copy, Debug)]

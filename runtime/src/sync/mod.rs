@@ -38,6 +38,7 @@ mod atomics;
 mod barrier;
 mod condvar;
 mod lazy_lock;
+mod line;
 mod mutex;
 mod once;
 mod once_lock;
@@ -48,7 +49,9 @@ mod raw_mutex;
 mod raw_once;
 mod raw_rwlock;
 mod rwlock;
+mod semaphore;
 mod task;
+mod wait_group;
 mod wait_list;
 
 pub use self::barrier::{Barrier, BarrierWaitResult};
@@ -60,5 +63,7 @@ pub use self::once::ONCE_INIT;
 pub use self::once::{Once, OnceState};
 pub use self::once_lock::OnceLock;
 pub use self::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use self::semaphore::{Semaphore, SemaphorePermit};
+pub use self::wait_group::WaitGroup;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
