@@ -55,6 +55,7 @@
 //! protocol files name only `crate::sync` and `crate::task` for what synchronises, so that
 //! `tests/models.rs` can run the very same files under loom.
 
+mod alarm;
 mod buffer;
 mod chan;
 mod err;
@@ -81,8 +82,9 @@ pub use crate::receiver::{Receiver, after, at, never, tick};
 pub use crate::select::{Select, SelectedOperation};
 pub use crate::sender::{Sender, bounded, unbounded};
 
-/// What the `select!` macro expands to.
+/// What the `select!` macro expands to, and what timers are made of.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::receiver::AlarmHandle;
     pub use crate::select::{Case, select, select_timeout, try_select};
 }

@@ -6,7 +6,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::chan::{Chan, Patience, RecvEnd};
+use crate::alarm::Alarm;
+use crate::chan::{Chan, Core, Patience, RecvEnd};
 use crate::err::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::flavors::{At, Clock, ClockChannel, Tick, wait_out};
 use crate::handles::Share;
@@ -42,6 +43,8 @@ pub(crate) enum Flavor<T> {
     At(Arc<At>),
     /// The clock, again and again. `T` is [`Instant`].
     Tick(Arc<Tick>),
+    /// The clock, as somebody sets it. `T` is [`Instant`].
+    Alarm(Arc<Alarm>),
     /// Nowhere.
     Never,
 }
@@ -82,7 +85,17 @@ impl<T> Receiver<T> {
         match &self.flavor {
             Flavor::At(at) => Some(&**at),
             Flavor::Tick(tick) => Some(&**tick),
+            Flavor::Alarm(alarm) => Some(&**alarm),
             Flavor::Chan(_) | Flavor::Never => None,
+        }
+    }
+
+    /// Where to stand in line, if that is of use: not with a clock that nobody sets.
+    pub(crate) fn core(&self) -> Option<&Core> {
+        match &self.flavor {
+            Flavor::Chan(share) => Some(share.core()),
+            Flavor::Alarm(alarm) => Some(alarm.core()),
+            Flavor::At(_) | Flavor::Tick(_) | Flavor::Never => None,
         }
     }
 
@@ -369,7 +382,7 @@ impl<T> Receiver<T> {
         match &self.flavor {
             Flavor::Chan(share) => share.core().cap(),
             Flavor::Never => Some(0),
-            Flavor::At(_) | Flavor::Tick(_) => Some(1),
+            Flavor::At(_) | Flavor::Tick(_) | Flavor::Alarm(_) => Some(1),
         }
     }
 
@@ -389,6 +402,7 @@ impl<T> Receiver<T> {
             (Flavor::Chan(a), Flavor::Chan(b)) => a.same(b),
             (Flavor::At(a), Flavor::At(b)) => Arc::ptr_eq(a, b),
             (Flavor::Tick(a), Flavor::Tick(b)) => Arc::ptr_eq(a, b),
+            (Flavor::Alarm(a), Flavor::Alarm(b)) => Arc::ptr_eq(a, b),
             (Flavor::Never, Flavor::Never) => true,
             _ => false,
         }
@@ -431,6 +445,47 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 pub fn at(when: Instant) -> Receiver<Instant> {
     Receiver {
         flavor: Flavor::At(Arc::new(At::new(when))),
+    }
+}
+
+/// Sets the clock behind a receiver. What timers and tickers are made of.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct AlarmHandle(Arc<Alarm>);
+
+impl AlarmHandle {
+    /// An alarm that goes off after `delay`: once, or, with that period, again and again.
+    pub fn new(delay: Duration, repeats: bool) -> Self {
+        AlarmHandle(Arc::new(Alarm::new(delay, repeats)))
+    }
+
+    /// A receiver of the times.
+    pub fn receiver(&self) -> Receiver<Instant> {
+        Receiver {
+            flavor: Flavor::Alarm(self.0.clone()),
+        }
+    }
+
+    /// Waits for the next time. `None`: it will not come, the alarm has ended.
+    pub fn next(&self) -> Option<Instant> {
+        self.0.recv(Patience::Forever)
+    }
+
+    /// Calls the next time off; whether there was one to come.
+    pub fn stop(&self) -> bool {
+        self.0.stop()
+    }
+
+    /// Sets the next time, and the period if there is one, to `delay` from now; whether there was one
+    /// to come before.
+    pub fn reset(&self, delay: Duration) -> bool {
+        self.0.reset(delay)
+    }
+
+    /// Ends the alarm: from now on [`reset`](Self::reset) has no effect, and `call_off` tells whether
+    /// the time to come is the last, or does not come either.
+    pub fn end(&self, call_off: bool) {
+        self.0.end(call_off);
     }
 }
 
@@ -491,6 +546,7 @@ impl<T> Clone for Receiver<T> {
             Flavor::Chan(share) => Flavor::Chan(share.another()),
             Flavor::At(at) => Flavor::At(at.clone()),
             Flavor::Tick(tick) => Flavor::Tick(tick.clone()),
+            Flavor::Alarm(alarm) => Flavor::Alarm(alarm.clone()),
             Flavor::Never => Flavor::Never,
         };
         Receiver { flavor }

@@ -4,7 +4,7 @@
 //! files into a crate of their own, whose `sync` module means loom's: what is modelled is what
 //! ships, and no dependency is built with a `cfg` flag.
 
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// The rank of a lock among those that are taken together: its address. (The models give ranks of
 /// their own, for addresses differ from run to run.) Never zero.

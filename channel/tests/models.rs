@@ -16,6 +16,8 @@
 
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
 
+#[path = "../src/alarm.rs"]
+mod alarm;
 #[path = "../src/buffer.rs"]
 mod buffer;
 #[path = "../src/chan/mod.rs"]
@@ -80,5 +82,7 @@ mod sync {
 #[path = "models/task.rs"]
 mod task;
 
+#[path = "models/alarm_models.rs"]
+mod alarm_models;
 #[path = "models/channel_models.rs"]
 mod channel_models;

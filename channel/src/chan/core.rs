@@ -151,6 +151,15 @@ impl Core {
         }
     }
 
+    /// Whether somebody waits for an operation of `side` to be possible, without doing it.
+    pub(crate) fn is_observed(&self, side: Side) -> bool {
+        let flag = match side {
+            Side::Recv => RECV_OBSERVED,
+            Side::Send => SEND_OBSERVED,
+        };
+        self.flags() & flag != 0
+    }
+
     // ---- gauges and queues, under the lock -----------------------------------------------------
 
     /// # Safety

@@ -15,10 +15,10 @@ use crate::wait_queue::{Verdict, Waiter};
 
 /// The part of a case that knows the type of the values.
 pub(crate) trait Handle {
-    /// Whether the operation would not wait. Asked only of handles without a core.
+    /// Whether the operation would not wait. Asked only of clocks.
     fn is_due(&self, clock: &mut Clock) -> bool;
 
-    /// When it will be due, if it is known. Asked only of handles without a core.
+    /// When it will be due, if it is known. Asked only of clocks.
     fn next(&self) -> Option<Instant>;
 
     /// The room that a received value needs.
@@ -113,8 +113,10 @@ impl<T> Handle for Receiver<T> {
 /// One case of a select, with the room for standing in line. Made by the macro and by `Select`.
 pub struct Case<'a> {
     pub(super) handle: &'a dyn Handle,
-    /// The channel's core; `None` for channels that the clock fills, and for `never`.
+    /// Where to stand in line; `None` for clocks that nobody sets, and for `never`.
     pub(super) core: Option<&'a Core>,
+    /// The clock fills the channel, or nobody: its core, if it has one, only has observers.
+    pub(super) is_clock: bool,
     pub(super) side: Side,
     /// The address of the handle, by which it is recognised when the operation is completed.
     pub(super) address: *const u8,
@@ -133,6 +135,7 @@ impl<'a> Case<'a> {
         Case {
             handle: sender,
             core: Some(sender.chan().core()),
+            is_clock: false,
             side: Side::Send,
             address: ptr::from_ref(sender).cast(),
             index,
@@ -145,7 +148,8 @@ impl<'a> Case<'a> {
     pub fn recv<T>(receiver: &'a Receiver<T>, index: usize) -> Self {
         Case {
             handle: receiver,
-            core: receiver.chan().map(|chan| chan.core()),
+            core: receiver.core(),
+            is_clock: receiver.chan().is_none(),
             side: Side::Recv,
             address: ptr::from_ref(receiver).cast(),
             index,
@@ -157,8 +161,8 @@ impl<'a> Case<'a> {
     /// Whether the operation would not wait, by a look without the lock.
     pub(super) fn is_ready(&self, clock: &mut Clock) -> bool {
         match self.core {
-            Some(core) => core.is_ready(self.side),
-            None => self.handle.is_due(clock),
+            Some(core) if !self.is_clock => core.is_ready(self.side),
+            _ => self.handle.is_due(clock),
         }
     }
 }

@@ -157,8 +157,9 @@ fn wait(
             core.lock.lock();
         }
     }
-    let is_ready = |case: &Case<'_>| case.core.is_some_and(|core| core.is_ready(case.side));
-    let is_ready = cases.iter().any(is_ready);
+    let mut clock = Clock::default();
+    let mut is_ready = |case: &Case<'_>| case.core.is_some() && case.is_ready(&mut clock);
+    let is_ready = cases.iter().any(&mut is_ready);
 
     // From here on the cases are shared with wakers and with `publish`: only pointers, no `&mut`.
     let len = cases.len();
@@ -173,10 +174,11 @@ fn wait(
     for position in (first..len).chain(0..first) {
         // SAFETY: in bounds; nobody else writes these fields.
         let (case, node) = unsafe { parts(cases, position) };
-        let Some(core) = case.core else {
+        if case.is_clock {
+            // If it can be set it is under a lock that is held, and a change makes us look again.
             until = earlier(until, case.handle.next());
-            continue;
-        };
+        }
+        let Some(core) = case.core else { continue };
         let offer = match case.side {
             Side::Recv => Offer::Value,
             Side::Send => Offer::Promise,
@@ -185,7 +187,7 @@ fn wait(
         // claimer's hand or by our own, before this function is left.
         unsafe {
             node.write(Waiter::new(ticket, offer, slot));
-            if token.is_some() {
+            if token.is_some() && !case.is_clock {
                 core.enqueue(case.side, node);
             } else {
                 core.enqueue_observer(case.side, node);
@@ -207,7 +209,7 @@ fn wait(
             core.lock.lock();
             // SAFETY: the lock is held, and the node is in that queue or in none.
             unsafe {
-                if token.is_some() {
+                if token.is_some() && !case.is_clock {
                     core.withdraw(case.side, node);
                 } else {
                     core.withdraw_observer(case.side, node);
@@ -232,6 +234,7 @@ fn wait(
 struct Constant<'a> {
     handle: &'a dyn Handle,
     core: Option<&'a Core>,
+    is_clock: bool,
     side: Side,
 }
 
@@ -246,6 +249,7 @@ unsafe fn parts<'a>(cases: *mut Case<'a>, position: usize) -> (Constant<'a>, *mu
         let constant = Constant {
             handle: (*case).handle,
             core: (*case).core,
+            is_clock: (*case).is_clock,
             side: (*case).side,
         };
         (constant, (&raw mut (*case).node).cast())

@@ -34,12 +34,12 @@ impl Watched {
 
 /// All schedules with at most two preemptions (a switch where the thread could go on); switches at
 /// a wait are free.
-fn model(f: impl Fn() + Send + Sync + 'static) {
+pub(super) fn model(f: impl Fn() + Send + Sync + 'static) {
     explore(2, f);
 }
 
 /// The same with one preemption, for models of three threads.
-fn large_model(f: impl Fn() + Send + Sync + 'static) {
+pub(super) fn large_model(f: impl Fn() + Send + Sync + 'static) {
     explore(1, f);
 }
 
