@@ -131,6 +131,7 @@ mod atoms;
 mod builder;
 mod runtime;
 pub mod sync;
+pub mod time;
 
 pub use crate::builder::Builder;
 pub use crate::runtime::Runtime;
@@ -161,9 +162,4 @@ pub mod net {
         AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4,
         SocketAddrV6, ToSocketAddrs,
     };
-}
-
-/// Points and spans of time.
-pub mod time {
-    pub use std::time::{Duration, Instant};
 }
