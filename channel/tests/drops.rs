@@ -112,6 +112,91 @@ fn large_values_through_a_select() {
     });
 }
 
+/// What nobody receives is dropped in the order in which it was sent, by whoever drops the last
+/// receiver; what could not be sent, by its sender.
+#[test]
+fn the_order_of_drops() {
+    struct Noted(u32, marmot_channel::Sender<u32>);
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            // A destructor may use channels, this one even, which is in order by now.
+            self.1.send(self.0).unwrap();
+        }
+    }
+    everywhere(|_| {
+        for (tx, rx) in [bounded(200), unbounded()] {
+            let (note, notes) = unbounded();
+            (0..150).for_each(|n| drop(tx.send(Noted(n, note.clone()))));
+            drop((rx.recv(), rx.try_recv()));
+            let rx2 = rx.clone();
+            drop(rx);
+            assert_eq!(notes.len(), 2, "there is a receiver left");
+            tx.close();
+            drop(tx.send(Noted(1000, note.clone())));
+            drop(rx2);
+            drop(tx.send(Noted(1001, note)));
+            let order: Vec<_> = notes.try_iter().collect();
+            let expected = (0..2).chain([1000]).chain(2..150).chain([1001]);
+            assert!(order.iter().copied().eq(expected), "{order:?}");
+        }
+    });
+}
+
+/// If a destructor panics, that panic comes out of the drop of the receiver; those after it are
+/// leaked, none is dropped twice.
+#[test]
+fn a_panicking_destructor_leaks_the_rest() {
+    struct Second(u32, Arc<AtomicUsize>);
+    impl Drop for Second {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            if self.0 == 1 {
+                std::panic::resume_unwind(Box::new("deliberate"));
+            }
+        }
+    }
+    everywhere(|_| {
+        for (tx, rx) in [bounded(4), unbounded()] {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            (0..4).for_each(|n| drop(tx.send(Second(n, dropped.clone()))));
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(rx))).is_err());
+            assert_eq!(dropped.load(Ordering::Relaxed), 2);
+            assert!(tx.is_closed() && tx.is_empty());
+            drop(tx);
+            assert_eq!(dropped.load(Ordering::Relaxed), 2);
+        }
+    });
+}
+
+/// Tasks that wait to send give their values back when the receiver goes, while others are
+/// received, buffered and dropped: each is dropped once.
+#[test]
+fn values_of_waiting_senders_come_back() {
+    everywhere(|tasks| {
+        for cap in [0, 2] {
+            let alive = alive();
+            let (tx, rx) = bounded(cap);
+            let senders: Vec<_> = (0..10)
+                .map(|n| {
+                    let (tx, value) = (tx.clone(), Counted::new(n, &alive));
+                    tasks.spawn(move || match n % 2 {
+                        0 => tx.send(value).is_ok(),
+                        _ => select! { send(tx, value) -> sent => sent.is_ok() },
+                    })
+                })
+                .collect();
+            drop(tx);
+            for _ in 0..3 {
+                drop(rx.recv().unwrap());
+            }
+            drop(rx);
+            let sent = senders.into_iter().filter_map(|s| s.join().then_some(()));
+            assert!(sent.count() >= 3);
+            assert_eq!(alive.load(Ordering::Relaxed), 0);
+        }
+    });
+}
+
 /// Tasks do everything at random, some of it cut short; in the end nothing is alive, and what was
 /// sent was received.
 #[test]
