@@ -235,7 +235,7 @@ fn others(tasks: Tasks) {
     let ticker = Ticker::new(Duration::from_micros(50));
     let nothing = never::<u8>();
     alone(tasks, "Ticker in a select", 200, || {
-        select! { recv(ticker.receiver()) -> tick => drop(tick.unwrap()), recv(nothing) -> _ => {} }
+        select! { recv(ticker.receiver()) -> tick => assert!(tick.is_ok()), recv(nothing) -> _ => {} }
     });
 }
 
