@@ -86,5 +86,5 @@ pub use crate::sender::{Sender, bounded, unbounded};
 #[doc(hidden)]
 pub mod internal {
     pub use crate::receiver::AlarmHandle;
-    pub use crate::select::{Case, select, select_timeout, try_select};
+    pub use crate::select::{Case, Chosen, Landing, select, select_timeout, try_select};
 }

@@ -328,7 +328,8 @@ macro_rules! __select {
             ($($name,)*) => {
                 $(let $name: $crate::__select!(@type $kind) = $name;)*
                 let mut cases = [$($crate::internal::Case::$kind($name, $index)),*];
-                let chosen = $crate::internal::select(&mut cases, $biased);
+                let mut landing = $crate::internal::Landing::new();
+                let chosen = $crate::internal::select(&mut cases, &mut landing, $biased);
                 match chosen.index() {
                     $($index => {
                         let result = $crate::__select!(@finish $kind chosen $name $message);
@@ -350,7 +351,9 @@ macro_rules! __select {
                 #[allow(unused_mut)]
                 let mut cases: [$crate::internal::Case<'_>; _] =
                     [$($crate::internal::Case::$kind($name, $index)),*];
-                match $crate::__select!(@within ($($timeout)?) cases $biased) {
+                #[allow(unused_mut)]
+                let mut landing = $crate::internal::Landing::new();
+                match $crate::__select!(@within ($($timeout)?) cases landing $biased) {
                     ::core::option::Option::None => $otherwise,
                     #[allow(unused_variables)]
                     ::core::option::Option::Some(chosen) => match chosen.index() {
@@ -369,11 +372,11 @@ macro_rules! __select {
     (@type recv) => { &$crate::Receiver<_> };
     (@type send) => { &$crate::Sender<_> };
 
-    (@within () $cases:ident $biased:tt) => {
-        $crate::internal::try_select(&mut $cases, $biased)
+    (@within () $cases:ident $landing:ident $biased:tt) => {
+        $crate::internal::try_select(&mut $cases, &mut $landing, $biased)
     };
-    (@within ($timeout:expr) $cases:ident $biased:tt) => {
-        $crate::internal::select_timeout(&mut $cases, $timeout, $biased)
+    (@within ($timeout:expr) $cases:ident $landing:ident $biased:tt) => {
+        $crate::internal::select_timeout(&mut $cases, &mut $landing, $timeout, $biased)
     };
 
     (@finish recv $chosen:ident $name:ident ()) => { $chosen.recv($name) };

@@ -21,14 +21,11 @@ pub(crate) trait Handle {
     /// When it will be due, if it is known. Asked only of clocks.
     fn next(&self) -> Option<Instant>;
 
-    /// The room that a received value needs.
-    fn room(&self) -> Layout;
-
     /// Chooses the operation if it need not wait: its first step is taken.
-    fn choose(&self, token: &mut Token) -> bool;
+    fn choose(&self, token: &mut Token<'_>) -> bool;
 
     /// Takes over what the claimer of this case's waiter has done. `false`: nothing after all.
-    fn accept(&self, verdict: Verdict, slot: *mut (), token: &mut Token) -> bool;
+    fn accept(&self, verdict: Verdict, slot: *mut (), token: &mut Token<'_>) -> bool;
 
     /// Gives back a send that has been chosen.
     fn renounce(&self, pledge: Pledge);
@@ -43,11 +40,7 @@ impl<T> Handle for Sender<T> {
         None
     }
 
-    fn room(&self) -> Layout {
-        Layout::new::<()>()
-    }
-
-    fn choose(&self, token: &mut Token) -> bool {
+    fn choose(&self, token: &mut Token<'_>) -> bool {
         match self.chan().pledge() {
             Some(pledge) => {
                 token.choice = Choice::Pledged(pledge);
@@ -57,7 +50,7 @@ impl<T> Handle for Sender<T> {
         }
     }
 
-    fn accept(&self, verdict: Verdict, slot: *mut (), token: &mut Token) -> bool {
+    fn accept(&self, verdict: Verdict, slot: *mut (), token: &mut Token<'_>) -> bool {
         let pledge = match verdict {
             Verdict::Granted => Pledge::Place,
             Verdict::Paired => Pledge::Packet(slot.cast()),
@@ -82,11 +75,7 @@ impl<T> Handle for Receiver<T> {
         self.clock().and_then(|channel| channel.next())
     }
 
-    fn room(&self) -> Layout {
-        Layout::new::<T>()
-    }
-
-    fn choose(&self, token: &mut Token) -> bool {
+    fn choose(&self, token: &mut Token<'_>) -> bool {
         token.landing.reserve(Layout::new::<T>());
         let out = token.landing.place().cast::<T>();
         // SAFETY: the landing has room for a `T`.
@@ -98,7 +87,7 @@ impl<T> Handle for Receiver<T> {
         true
     }
 
-    fn accept(&self, verdict: Verdict, _: *mut (), token: &mut Token) -> bool {
+    fn accept(&self, verdict: Verdict, _: *mut (), token: &mut Token<'_>) -> bool {
         match verdict {
             Verdict::Done => token.received::<T>(),
             Verdict::Closed => token.choice = Choice::Closed,
@@ -118,6 +107,8 @@ pub struct Case<'a> {
     /// The clock fills the channel, or nobody: its core, if it has one, only has observers.
     pub(super) is_clock: bool,
     pub(super) side: Side,
+    /// The room that a received value needs.
+    pub(super) room: Layout,
     /// The address of the handle, by which it is recognised when the operation is completed.
     pub(super) address: *const u8,
     /// What the user knows it by.
@@ -131,12 +122,14 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// A send.
+    #[inline]
     pub fn send<T>(sender: &'a Sender<T>, index: usize) -> Self {
         Case {
             handle: sender,
             core: Some(sender.chan().core()),
             is_clock: false,
             side: Side::Send,
+            room: Layout::new::<()>(),
             address: ptr::from_ref(sender).cast(),
             index,
             turn: 0,
@@ -145,12 +138,14 @@ impl<'a> Case<'a> {
     }
 
     /// A receive.
+    #[inline]
     pub fn recv<T>(receiver: &'a Receiver<T>, index: usize) -> Self {
         Case {
             handle: receiver,
             core: receiver.core(),
             is_clock: receiver.chan().is_none(),
             side: Side::Recv,
+            room: Layout::new::<T>(),
             address: ptr::from_ref(receiver).cast(),
             index,
             turn: 0,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use self::case::Case;
 use self::case::Handle;
+pub use self::token::Landing;
 use self::token::{Choice, Token};
 use crate::chan::Patience;
 use crate::err::{
@@ -18,16 +19,18 @@ use crate::err::{
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 
-/// Selects, and wraps up what was chosen.
-fn run<'a>(
+/// Selects, and names what was chosen.
+#[inline]
+fn run<'a, 't>(
     cases: &mut [Case<'a>],
+    landing: &'t mut Landing,
     patience: Patience,
     biased: bool,
-) -> Option<SelectedOperation<'a>> {
-    let mut token = Token::new();
+) -> Option<Chosen<'a, 't>> {
+    let mut token = Token::new(landing);
     let chosen = run::select(cases, patience, biased, &mut token)?;
     let case = &cases[chosen];
-    Some(SelectedOperation {
+    Some(Chosen {
         handle: case.handle,
         address: case.address,
         index: case.index,
@@ -35,28 +38,36 @@ fn run<'a>(
     })
 }
 
-/// For the macro: waits until one of the cases is chosen.
-#[track_caller]
-pub fn select<'a>(cases: &mut [Case<'a>], biased: bool) -> SelectedOperation<'a> {
-    assert!(
-        !cases.is_empty(),
-        "no operations have been added to `Select`"
-    );
-    run(cases, Patience::Forever, biased).expect("a select without a deadline ends with a choice")
+/// For the macro: waits until one of the cases is chosen. There is one at least.
+#[inline]
+pub fn select<'a, 't>(
+    cases: &mut [Case<'a>],
+    landing: &'t mut Landing,
+    biased: bool,
+) -> Chosen<'a, 't> {
+    run(cases, landing, Patience::Forever, biased)
+        .expect("a select without a deadline ends with a choice")
 }
 
 /// For the macro: does not wait.
-pub fn try_select<'a>(cases: &mut [Case<'a>], biased: bool) -> Option<SelectedOperation<'a>> {
-    run(cases, Patience::Now, biased)
+#[inline]
+pub fn try_select<'a, 't>(
+    cases: &mut [Case<'a>],
+    landing: &'t mut Landing,
+    biased: bool,
+) -> Option<Chosen<'a, 't>> {
+    run(cases, landing, Patience::Now, biased)
 }
 
 /// For the macro: waits for a time.
-pub fn select_timeout<'a>(
+#[inline]
+pub fn select_timeout<'a, 't>(
     cases: &mut [Case<'a>],
+    landing: &'t mut Landing,
     timeout: Duration,
     biased: bool,
-) -> Option<SelectedOperation<'a>> {
-    run(cases, Patience::For(timeout), biased)
+) -> Option<Chosen<'a, 't>> {
+    run(cases, landing, Patience::For(timeout), biased)
 }
 
 /// Selects from a set of channel operations that is made up at run time.
@@ -263,7 +274,7 @@ impl<'a> Select<'a> {
     /// assert!(sel.try_select().is_err());
     /// ```
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
-        try_select(&mut self.cases, self.biased).ok_or(TrySelectError)
+        self.select_within(Patience::Now).ok_or(TrySelectError)
     }
 
     /// Selects an operation, waiting until one is ready. An operation is ready also when it will
@@ -286,7 +297,25 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
-        select(&mut self.cases, self.biased)
+        assert!(
+            !self.cases.is_empty(),
+            "no operations have been added to `Select`"
+        );
+        self.select_within(Patience::Forever)
+            .expect("a select without a deadline ends with a choice")
+    }
+
+    fn select_within(&mut self, patience: Patience) -> Option<SelectedOperation<'a>> {
+        let mut landing = Landing::new();
+        let chosen = run(&mut self.cases, &mut landing, patience, self.biased)?;
+        let (handle, address, index, choice) = chosen.into_parts();
+        Some(SelectedOperation {
+            handle,
+            address,
+            index,
+            choice,
+            landing,
+        })
     }
 
     /// Selects an operation, waiting for at most `timeout`.
@@ -312,7 +341,8 @@ impl<'a> Select<'a> {
         &mut self,
         timeout: Duration,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        select_timeout(&mut self.cases, timeout, self.biased).ok_or(SelectTimeoutError)
+        self.select_within(Patience::For(timeout))
+            .ok_or(SelectTimeoutError)
     }
 
     /// Selects an operation, waiting until `deadline` at the latest.
@@ -338,7 +368,8 @@ impl<'a> Select<'a> {
         &mut self,
         deadline: Instant,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        run(&mut self.cases, Patience::Until(deadline), self.biased).ok_or(SelectTimeoutError)
+        self.select_within(Patience::Until(deadline))
+            .ok_or(SelectTimeoutError)
     }
 
     /// The index of an operation that seems ready now. Somebody else may be quicker to use it.
@@ -460,6 +491,122 @@ impl fmt::Debug for Select<'_> {
     }
 }
 
+/// Completes a send that was chosen.
+///
+/// # Safety
+/// The choice was made for this very handle.
+#[inline]
+unsafe fn finish_send<T>(choice: Choice, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+    let Choice::Pledged(pledge) = choice else {
+        unreachable!("a selected send holds a pledge");
+    };
+    let msg = ManuallyDrop::new(msg);
+    // SAFETY: the pledge is of the channel of this handle; the value may be moved out of its
+    // wrapper, and is used below only if it was not.
+    if unsafe { s.chan().redeem(pledge, &raw const *msg) } {
+        Ok(())
+    } else {
+        Err(SendError(ManuallyDrop::into_inner(msg)))
+    }
+}
+
+/// Completes a receive that was chosen.
+///
+/// # Safety
+/// The choice was made for a receiver of `T`, and with this landing.
+#[inline]
+unsafe fn finish_recv<T>(choice: Choice, landing: &mut Landing) -> Result<T, RecvError> {
+    match choice {
+        // SAFETY: the landing holds a value received for this choice, hence a `T`, which nobody else
+        // takes, for the choice is gone.
+        Choice::Received(_) => Ok(unsafe { landing.place().cast::<T>().read() }),
+        Choice::Closed => Err(RecvError),
+        Choice::None | Choice::Pledged(_) => {
+            unreachable!("a selected receive holds its result")
+        }
+    }
+}
+
+/// Undoes what was chosen, if it has not been completed; whether there was something to undo.
+///
+/// # Safety
+/// The choice was made for this handle, and with this landing.
+#[inline]
+unsafe fn undo(choice: Choice, handle: &dyn Handle, landing: &mut Landing) -> bool {
+    match choice {
+        Choice::None => return false,
+        // SAFETY: the landing holds the value, and the choice that said so is gone.
+        Choice::Received(drop_value) => unsafe { drop_value(landing.place()) },
+        Choice::Closed => {}
+        Choice::Pledged(pledge) => handle.renounce(pledge),
+    }
+    true
+}
+
+/// For the macro: what has been chosen and must now be completed.
+#[must_use]
+pub struct Chosen<'a, 't> {
+    handle: &'a dyn Handle,
+    /// The address of the sender or receiver.
+    address: *const u8,
+    index: usize,
+    token: Token<'t>,
+}
+
+impl<'a> Chosen<'a, '_> {
+    /// Which case it is.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Completes a send.
+    ///
+    /// # Panics
+    /// If the case was not made with this very handle.
+    #[inline]
+    pub fn send<T>(self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+        assert!(std::ptr::from_ref(s).cast() == self.address);
+        // Nothing is left to be undone.
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: the handle is the one that was chosen.
+        unsafe { finish_send(this.token.choice.take(), s, msg) }
+    }
+
+    /// Completes a receive.
+    ///
+    /// # Panics
+    /// If the case was not made with this very handle.
+    #[inline]
+    pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
+        assert!(std::ptr::from_ref(r).cast() == self.address);
+        // Nothing is left to be undone.
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: the handle is the one that was chosen.
+        unsafe { finish_recv(this.token.choice.take(), this.token.landing) }
+    }
+
+    fn into_parts(mut self) -> (&'a dyn Handle, *const u8, usize, Choice) {
+        let choice = self.token.choice.take();
+        (self.handle, self.address, self.index, choice)
+    }
+}
+
+impl fmt::Debug for Chosen<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Chosen { .. }")
+    }
+}
+
+impl Drop for Chosen<'_, '_> {
+    /// When the expression of the message panics, its case is given back.
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: they belong together.
+        unsafe { undo(self.token.choice.take(), self.handle, self.token.landing) };
+    }
+}
+
 /// An operation that a select has chosen and that must now be completed, by [`send`](Self::send) or
 /// by [`recv`](Self::recv). It cannot fail to be ready any more.
 ///
@@ -487,7 +634,8 @@ pub struct SelectedOperation<'a> {
     /// The address of the sender or receiver.
     address: *const u8,
     index: usize,
-    token: Token,
+    choice: Choice,
+    landing: Landing,
 }
 
 impl SelectedOperation<'_> {
@@ -535,17 +683,8 @@ impl SelectedOperation<'_> {
             std::ptr::from_ref(s).cast() == self.address,
             "passed a sender that wasn't selected"
         );
-        let Choice::Pledged(pledge) = self.token.take_choice() else {
-            unreachable!("a selected send holds a pledge");
-        };
-        let msg = ManuallyDrop::new(msg);
-        // SAFETY: the pledge is of the channel of this handle; the value may be moved out of its
-        // wrapper, and is used below only if it was not.
-        if unsafe { s.chan().redeem(pledge, &raw const *msg) } {
-            Ok(())
-        } else {
-            Err(SendError(ManuallyDrop::into_inner(msg)))
-        }
+        // SAFETY: the handle is the one that was chosen.
+        unsafe { finish_send(self.choice.take(), s, msg) }
     }
 
     /// Completes a receive. Does not wait.
@@ -573,17 +712,8 @@ impl SelectedOperation<'_> {
             std::ptr::from_ref(r).cast() == self.address,
             "passed a receiver that wasn't selected"
         );
-        match self.token.take_choice() {
-            Choice::Received(_) => {
-                // SAFETY: the landing holds a value received from this handle, hence a `T`, and the
-                // choice that said so is gone.
-                Ok(unsafe { self.token.landing.place().cast::<T>().read() })
-            }
-            Choice::Closed => Err(RecvError),
-            Choice::None | Choice::Pledged(_) => {
-                unreachable!("a selected receive holds its result")
-            }
-        }
+        // SAFETY: the handle is the one that was chosen.
+        unsafe { finish_recv(self.choice.take(), &mut self.landing) }
     }
 }
 
@@ -595,17 +725,10 @@ impl fmt::Debug for SelectedOperation<'_> {
 
 impl Drop for SelectedOperation<'_> {
     fn drop(&mut self) {
-        match self.token.take_choice() {
-            // Completed.
-            Choice::None => return,
-            // SAFETY: the landing holds the value, and the choice that said so is gone.
-            Choice::Received(drop_value) => unsafe { drop_value(self.token.landing.place()) },
-            Choice::Closed => {}
-            Choice::Pledged(pledge) => self.handle.renounce(pledge),
-        }
-        // When the expression of the message panics, its case is given back, and that panic goes on.
+        // SAFETY: they belong together.
+        let undone = unsafe { undo(self.choice.take(), self.handle, &mut self.landing) };
         assert!(
-            std::thread::panicking(),
+            !undone || std::thread::panicking(),
             "dropped `SelectedOperation` without completing the operation"
         );
     }

@@ -23,11 +23,10 @@
 //! choice by counting the ready ones is as fair and needs no random number in the common case of
 //! one.
 
-use std::alloc::Layout;
 use std::time::Instant;
 
 use super::case::{Case, Handle};
-use super::token::{Token, union};
+use super::token::Token;
 use crate::chan::{Core, Limit, Patience, Side};
 use crate::flavors::{Clock, earlier, wait_out};
 use crate::sync::{Ordering, fence, rank};
@@ -40,7 +39,7 @@ pub(super) fn select(
     cases: &mut [Case<'_>],
     mut patience: Patience,
     biased: bool,
-    token: &mut Token,
+    token: &mut Token<'_>,
 ) -> Option<usize> {
     if cases.is_empty() {
         wait_out(patience);
@@ -133,12 +132,14 @@ fn wait(
     cases: &mut [Case<'_>],
     deadline: Option<Instant>,
     biased: bool,
-    mut token: Option<&mut Token>,
+    mut token: Option<&mut Token<'_>>,
 ) -> End {
     // What may allocate or panic comes before the locks.
     let slot = match &mut token {
         Some(token) => {
-            token.landing.reserve(room(cases));
+            for case in cases.iter().filter(|case| case.core.is_some()) {
+                token.landing.reserve(case.room);
+            }
             token.landing.place().cast::<()>()
         }
         None => std::ptr::null_mut(),
@@ -256,22 +257,17 @@ unsafe fn parts<'a>(cases: *mut Case<'a>, position: usize) -> (Constant<'a>, *mu
     }
 }
 
-/// The room that serves every receive among the cases.
-fn room(cases: &[Case<'_>]) -> Layout {
-    let empty = Layout::new::<()>();
-    cases
-        .iter()
-        .filter(|case| case.core.is_some())
-        .fold(empty, |room, case| union(room, case.handle.room()))
-}
-
 /// Fills the cases' `turn`s: the positions of cases whose cores are all different, in the order of
 /// their addresses. Returns how many there are.
 fn put_in_order(cases: &mut [Case<'_>]) -> usize {
     const FEW: usize = 16;
     let rank_at = |cases: &[Case<'_>], position: usize| cases[position].core.map_or(0, rank);
     let len = cases.len();
-    if len <= FEW {
+    if len == 2 {
+        let swapped = rank_at(cases, 0) > rank_at(cases, 1);
+        cases[0].turn = usize::from(swapped);
+        cases[1].turn = usize::from(!swapped);
+    } else if len <= FEW {
         // By insertion; the places before `sorted` are in order.
         for sorted in 0..len {
             let new = rank_at(cases, sorted);

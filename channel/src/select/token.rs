@@ -12,13 +12,14 @@ use crate::chan::Pledge;
 /// Exactly one case of a select is chosen, so one room serves them all. Small values stay in it;
 /// for larger ones it allocates, once per select.
 ///
-/// It must not move while a waiter's slot points to it.
-pub(crate) struct Landing {
+/// It must not move while a waiter's slot points to it. In the expansion of the macro it does not move
+/// at all; a [`SelectedOperation`](crate::SelectedOperation) takes it along.
+pub struct Landing {
     inline: Inline,
     heap: Option<(NonNull<u8>, Layout)>,
 }
 
-const INLINE: usize = 32;
+const INLINE: usize = 64;
 
 #[repr(align(16))]
 struct Inline(
@@ -27,7 +28,10 @@ struct Inline(
 );
 
 impl Landing {
-    fn new() -> Self {
+    /// Room for a small value.
+    #[inline]
+    #[expect(clippy::new_without_default, reason = "for the macro only")]
+    pub fn new() -> Self {
         Landing {
             inline: Inline([MaybeUninit::uninit(); INLINE]),
             heap: None,
@@ -35,6 +39,7 @@ impl Landing {
     }
 
     /// Makes room for a value of that layout. What was in it is forgotten.
+    #[inline]
     pub(crate) fn reserve(&mut self, layout: Layout) {
         let fits = |room: Layout| layout.size() <= room.size() && layout.align() <= room.align();
         let fits_here = match self.heap {
@@ -71,6 +76,7 @@ impl Landing {
     }
 
     /// Where the value goes, or is.
+    #[inline]
     pub(crate) fn place(&mut self) -> *mut u8 {
         match self.heap {
             Some((memory, _)) => memory.as_ptr(),
@@ -80,7 +86,7 @@ impl Landing {
 }
 
 /// A layout that holds values of either.
-pub(crate) fn union(a: Layout, b: Layout) -> Layout {
+fn union(a: Layout, b: Layout) -> Layout {
     let align = a.align().max(b.align());
     let size = a.size().max(b.size());
     // A size that fits with the larger alignment of one may exceed the limit with that of the
@@ -88,7 +94,14 @@ pub(crate) fn union(a: Layout, b: Layout) -> Layout {
     Layout::from_size_align(size, align).expect("capacity overflow")
 }
 
+impl fmt::Debug for Landing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Landing { .. }")
+    }
+}
+
 impl Drop for Landing {
+    #[inline]
     fn drop(&mut self) {
         self.free();
     }
@@ -108,16 +121,17 @@ pub(crate) enum Choice {
 }
 
 /// See the module's documentation.
-pub(crate) struct Token {
+pub(crate) struct Token<'t> {
     pub(crate) choice: Choice,
-    pub(crate) landing: Landing,
+    pub(crate) landing: &'t mut Landing,
 }
 
-impl Token {
-    pub(crate) fn new() -> Self {
+impl<'t> Token<'t> {
+    #[inline]
+    pub(crate) fn new(landing: &'t mut Landing) -> Self {
         Token {
             choice: Choice::None,
-            landing: Landing::new(),
+            landing,
         }
     }
 
@@ -131,13 +145,16 @@ impl Token {
         }
         self.choice = Choice::Received(drop_value::<T>);
     }
+}
 
-    pub(crate) fn take_choice(&mut self) -> Choice {
-        mem::replace(&mut self.choice, Choice::None)
+impl Choice {
+    #[inline]
+    pub(crate) fn take(&mut self) -> Choice {
+        mem::replace(self, Choice::None)
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token { .. }")
     }
@@ -152,9 +169,9 @@ mod tests {
         #[repr(align(64))]
         struct Wide;
         let mut landing = Landing::new();
-        landing.reserve(Layout::new::<[u8; 32]>());
+        landing.reserve(Layout::new::<[u8; 64]>());
         assert!(landing.heap.is_none());
-        landing.reserve(Layout::new::<[u8; 33]>());
+        landing.reserve(Layout::new::<[u8; 65]>());
         assert!(landing.heap.is_some());
         landing.reserve(Layout::new::<Wide>());
         assert_eq!(landing.place().addr() % 64, 0);
