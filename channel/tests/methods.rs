@@ -176,7 +176,7 @@ fn the_clock_channels() {
     everywhere(|_| {
         let never = never::<u32>();
         assert_eq!(never.capacity(), Some(0));
-        assert!(never.is_empty() && never.is_full() && never.len() == 0);
+        assert!(never.is_empty() && never.is_full());
         assert_eq!(never.try_recv(), Err(TryRecvError::Empty));
         assert_eq!(never.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout));
         let now = Instant::now();
@@ -194,7 +194,10 @@ fn the_clock_channels() {
         for clock in [after(Duration::ZERO), at(now)] {
             assert!(clock.len() == 1 && clock.is_full() && !clock.is_empty());
             assert_eq!(clock.clone().try_iter().count(), 1);
-            assert!(clock.len() == 0 && !clock.is_full() && clock.is_empty());
+            assert_eq!(
+                (clock.len(), clock.is_full(), clock.is_empty()),
+                (0, false, true)
+            );
             assert_eq!(clock.try_recv(), Err(TryRecvError::Empty));
         }
         let ticker = tick(Duration::from_millis(1));

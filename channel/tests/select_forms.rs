@@ -39,7 +39,7 @@ fn bodies() {
         let rx = with(2);
         let n = select! {
             recv(never) -> _ => { 0 }
-            recv(rx) -> n => match n { Ok(n) => n, Err(_) => 0 },
+            recv(rx) -> n => match n { Ok(n) => n, Err(e) => panic!("{e}") },
             default => if rx.is_empty() { 3 } else { 4 }
         };
         assert_eq!(n, 2);
@@ -108,12 +108,12 @@ fn channels() {
         };
         select! {
             recv(call(0, &both.rx)) -> _ => unreachable!(),
-            recv({ let rx = call(1, &both.rx); rx }) -> _ => unreachable!(),
+            recv({ let n = 1; call(n, &both.rx) }) -> _ => unreachable!(),
             recv(if calls.get() == 2 { call(2, &both.rx) } else { never() },) -> _ => unreachable!(),
             default(SHORT) => {}
         }
         assert_eq!(calls.get(), 3);
-        let rx: Option<Receiver<i32>> = None;
+        let rx: Option<Receiver<i32>> = std::hint::black_box(None);
         select! { recv(rx.unwrap_or_else(never)) -> _ => unreachable!(), default() => {} }
     });
 }

@@ -30,7 +30,7 @@ struct Inline(
 impl Landing {
     /// Room for a small value.
     #[inline]
-    #[expect(clippy::new_without_default, reason = "for the macro only")]
+    #[allow(clippy::new_without_default)] // for the macro only
     pub fn new() -> Self {
         Landing {
             inline: Inline([MaybeUninit::uninit(); INLINE]),
