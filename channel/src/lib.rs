@@ -42,7 +42,9 @@
 //!   fills ([`after`], [`at`], [`tick`]) and one that stays empty ([`never()`]).
 //! - *Hand-off*: a value for which somebody waits goes straight into the waiter's frame. Waiters
 //!   are served first come, first served; a select chooses among ready cases at random.
-//! - Waiting allocates nothing: who waits stands in line with a node on its own stack.
+//! - Waiting allocates nothing: who waits stands in line with a node on its own stack. (Two exceptions: a
+//!   select that may receive a value of more than 64 bytes, and a [`Select`] of more than 32
+//!   operations, get memory for as long as they wait.)
 //! - An unbounded channel that has been drained keeps about two kilobytes, whatever it held before.
 //! - Closing, by [`close`](Sender::close) or by dropping the last [`Sender`], leaves what is in the
 //!   buffer to the receivers. Dropping the last [`Receiver`] drops it.
@@ -51,7 +53,8 @@
 //!
 //! From the bottom: `lock` (a word), `wait_queue` (tasks in line), `buffer` (values in blocks),
 //! `chan` (the three under one lock: send, receive, close, and the two-step send of a select),
-//! `select` (one ticket in many lines), and the handles on top. The
+//! `select` (one ticket in many lines), and the handles on top; beside them `flavors` and `alarm`, the
+//! channels that the clock fills. The
 //! protocol files name only `crate::sync` and `crate::task` for what synchronises, so that
 //! `tests/models.rs` can run the very same files under loom.
 

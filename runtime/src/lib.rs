@@ -112,8 +112,8 @@
 //!
 //! # Inside and outside
 //!
-//! Channels, sockets, [`sleep`], [`yield_now`], `park` and `join` work on plain threads too, in a
-//! process without a runtime even, and do to the thread what they do to a goroutine. [`go`], [`scope`], [`num_goroutines`] and [`max_procs`] speak of the
+//! Channels, timers ([`time`]), wait groups and semaphores ([`sync`]), sockets, [`sleep`],
+//! [`yield_now`], `park` and `join` work on plain threads too, in a process without a runtime even, and do to the thread what they do to a goroutine. [`go`], [`scope`], [`num_goroutines`] and [`max_procs`] speak of the
 //! current runtime: outside one they panic, and name the method of [`Runtime`] to use.
 //!
 //! # Environment

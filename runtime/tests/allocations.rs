@@ -126,7 +126,7 @@ fn channels(tasks: Tasks) {
 
 fn selects(tasks: Tasks) {
     for cap in [0, 16] {
-        let (tx, rx) = bounded::<[usize; 4]>(cap);
+        let (tx, rx) = bounded::<[usize; 8]>(cap);
         let (_tx, other) = bounded::<u8>(0);
         let (full, _rx) = bounded::<u8>(0);
         together(
@@ -135,13 +135,13 @@ fn selects(tasks: Tasks) {
             move |n| {
                 select! {
                     send(full, 0) -> _ => unreachable!(),
-                    send(tx, [n; 4]) -> sent => sent.unwrap(),
+                    send(tx, [n; 8]) -> sent => sent.unwrap(),
                 }
             },
             move |n| {
                 select! {
                     recv(other) -> _ => unreachable!(),
-                    recv(rx) -> got => assert_eq!(got, Ok([n; 4])),
+                    recv(rx) -> got => assert_eq!(got, Ok([n; 8])),
                 }
             },
         );
@@ -170,6 +170,22 @@ fn selects(tasks: Tasks) {
         select! { send(tx, 1) -> _ => {}, default => unreachable!() }
         select! { send(tx, 2) -> _ => unreachable!(), recv(rx) -> _ => {}, default => {} }
     });
+    alone(
+        tasks,
+        "select over 20 with a timeout that passes",
+        200,
+        || {
+            let timeout = Duration::from_micros(20);
+            select! {
+                recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {},
+                recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {},
+                recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {},
+                recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {},
+                recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {}, recv(rx) -> _ => {},
+                default(timeout) => {}
+            }
+        },
+    );
     alone(tasks, "select with a timeout that passes", 200, || {
         let timeout = Duration::from_micros(20);
         select! { recv(rx) -> _ => {}, recv(nothing) -> _ => {}, default(timeout) => {} }

@@ -260,7 +260,8 @@ unsafe fn parts<'a>(cases: *mut Case<'a>, position: usize) -> (Constant<'a>, *mu
 /// Fills the cases' `turn`s: the positions of cases whose cores are all different, in the order of
 /// their addresses. Returns how many there are.
 fn put_in_order(cases: &mut [Case<'_>]) -> usize {
-    const FEW: usize = 16;
+    // As many as the macro takes, so that these need no memory.
+    const FEW: usize = 32;
     let rank_at = |cases: &[Case<'_>], position: usize| cases[position].core.map_or(0, rank);
     let len = cases.len();
     if len == 2 {
