@@ -19,8 +19,11 @@ use std::time::{Duration, Instant};
 use crate::record::Direction;
 use crate::sys;
 
-/// Bells not in use: as many as there ever were threads waiting at once. Guards the list alone.
+/// Bells not in use. Guards the list alone.
 static POOL: Mutex<Vec<Arc<OwnedFd>>> = Mutex::new(Vec::new());
+
+/// So many are kept; a process that is short of descriptors gets the others back.
+const KEPT: usize = 16;
 
 /// How long a thread waits at a time if no bell is to be had (the process is out of descriptors).
 const WITHOUT_BELL: Duration = Duration::from_millis(50);
@@ -64,11 +67,11 @@ pub(crate) struct Entered<'a> {
 }
 
 impl Entered<'_> {
-    /// Blocks the thread until the descriptor is ready in this direction, or the bell is rung, or
-    /// the instant has passed; or returns early.
+    /// Blocks the thread until the descriptor, if one is given, is ready in this direction, or the
+    /// bell is rung, or the instant has passed; or returns early.
     pub(crate) fn wait(
         &self,
-        fd: BorrowedFd<'_>,
+        fd: Option<BorrowedFd<'_>>,
         direction: Direction,
         until: Option<Instant>,
     ) -> io::Result<()> {
@@ -77,14 +80,15 @@ impl Entered<'_> {
             Direction::Read => libc::POLLIN,
             Direction::Write => libc::POLLOUT,
         };
-        let ask = |fd: BorrowedFd<'_>, events| libc::pollfd {
-            fd: fd.as_raw_fd(),
+        // The kernel passes over negative numbers.
+        let ask = |fd: Option<BorrowedFd<'_>>, events| libc::pollfd {
+            fd: fd.map_or(-1, |fd| fd.as_raw_fd()),
             events,
             revents: 0,
         };
         match &self.bell {
             Some(bell) => {
-                let mut fds = [ask(fd, events), ask(bell.as_fd(), libc::POLLIN)];
+                let mut fds = [ask(fd, events), ask(Some(bell.as_fd()), libc::POLLIN)];
                 sys::poll(&mut fds, left)?;
                 if fds[1].revents != 0 {
                     sys::drain_event(bell.as_fd());
@@ -107,6 +111,9 @@ impl Drop for Entered<'_> {
         drop(bells);
         // Nobody can ring it any more; it may have been rung since it was last looked at.
         sys::drain_event(bell.as_fd());
-        POOL.lock().unwrap_or_else(|e| e.into_inner()).push(bell);
+        let mut pool = POOL.lock().unwrap_or_else(|e| e.into_inner());
+        if pool.len() < KEPT {
+            pool.push(bell);
+        }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! # How a read waits
 //!
-//! 1. [`TcpStream`] makes its system call at once, without waiting. If there is data, nothing else
+//! 1. A socket makes its system call at once, without waiting. If there is data, nothing else
 //!    happens. (It is not made when the read before has drained the socket and nothing has come
 //!    since: it could only say that it would block.)
 //! 2. If the call would block, the descriptor is registered with the poller of the goroutine's
@@ -35,18 +35,24 @@
 //! | `members.rs`  | the pollers a descriptor is registered with                                |
 //! | `blocked.rs`  | threads that wait outside any poller                                       |
 //! | `limits.rs`   | deadlines and timeouts                                                     |
-//! | `socket.rs`   | what all sockets share: clones, coming and leaving                         |
+//! | `socket/`     | what all sockets share: clones, coming and leaving, common methods         |
+//! | `accept.rs`   | accepting, and going on when there are no descriptors                      |
+//! | `address.rs`  | addresses, and names that are looked up                                    |
 //! | `tcp/`        | `std::net`'s TCP types                                                     |
+//! | `udp.rs`      | `std::net`'s UDP socket                                                    |
+//! | `unix/`       | `std::os::unix::net`'s types                                               |
 //! | `sys.rs`      | system calls                                                               |
 //! | `sync.rs`     | the seam for model checks of the protocols                                 |
 //!
 //! # What blocks what
 //!
 //! Reading, writing, accepting and connecting park the goroutine. Looking up a name, in
-//! [`TcpListener::bind`] and [`TcpStream::connect`], blocks the thread. All else returns at once.
+//! [`TcpListener::bind`], [`TcpStream::connect`] and the like, blocks the thread. All else returns at once.
 //! No lock is held over a park. Locks, outer first: a shard's driver, or a descriptor's list of
 //! memberships; then a slot's queue; then a shard's stock of records; then the common stock.
 
+mod accept;
+mod address;
 mod blocked;
 mod dry;
 mod limits;
@@ -60,8 +66,11 @@ mod sync;
 mod sys;
 mod tcp;
 mod timer;
+mod udp;
+pub mod unix;
 
 pub use pollable::Pollable;
 pub use poller::Poller;
 pub use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+pub use udp::UdpSocket;

@@ -9,8 +9,16 @@
 //! 1. The slot is looked at before the system call, and the deadline after the look. So an event
 //!    that comes after the system call, and a deadline that is moved after it was read, both move
 //!    the slot, and the task does not park.
-//! 2. A task that was woken passes the event on, unless its system call would block again.
+//! 2. A task that was woken passes the event on, unless its system call would block again, or fails
+//!    in a way that will be the next one's too.
 //! 3. Memberships end before the descriptor is closed (order of the fields).
+//!
+//! # Where no event comes
+//!
+//! The kernel says nothing when the queue of a datagram's receiver has room again, or when the process
+//! has a descriptor to spare. There the task pauses, for a time that doubles from one attempt to the
+//! next ([`Manner::pauses`]). It does not stand in the slot meanwhile. A send that fails so frees the
+//! buffer that it had taken, and that is an event: those who waited for it would never rest.
 
 use std::fmt;
 use std::io;
@@ -109,7 +117,7 @@ impl<T: AsFd> Pollable<T> {
     /// the poller (`EPERM`, `ENOMEM`, `ENOSPC`).
     #[inline]
     pub fn read_with<R>(&self, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.run(Direction::Read, false, |io, _| op(io))
+        self.run(Manner::READ, |io, _| op(io))
     }
 
     /// `read_with` for an operation that takes up to `wanted` bytes out of a stream, and fewer only
@@ -120,10 +128,21 @@ impl<T: AsFd> Pollable<T> {
         wanted: usize,
         mut op: impl FnMut(&T) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.run(Direction::Read, true, |io, look| {
-            let n = op(io)?;
+        self.drain_with(wanted, |io| op(io).map(|n| (n, true)))
+    }
+
+    /// `receive_with` for an operation that also says whether the number of bytes proves anything.
+    #[inline]
+    pub(crate) fn drain_with(
+        &self,
+        wanted: usize,
+        mut op: impl FnMut(&T) -> io::Result<(usize, bool)>,
+    ) -> io::Result<usize> {
+        self.run(Manner::DRAIN, |io, look| {
+            let (n, proves) = op(io)?;
             if 0 < n
                 && n < wanted
+                && proves
                 && let Some(Look { record, seen }) = look
             {
                 record.dry().mark(seen);
@@ -138,7 +157,17 @@ impl<T: AsFd> Pollable<T> {
     /// As [`read_with`](Self::read_with), with the limits of writing.
     #[inline]
     pub fn write_with<R>(&self, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.run(Direction::Write, false, |io, _| op(io))
+        self.run(Manner::WRITE, |io, _| op(io))
+    }
+
+    /// Does an operation in the manner given.
+    #[inline]
+    pub(crate) fn do_with<R>(
+        &self,
+        manner: Manner,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.run(manner, |io, _| op(io))
     }
 
     /// Whether operations give `WouldBlock` instead of waiting.
@@ -230,21 +259,19 @@ impl<T: AsFd> Pollable<T> {
         self.blocked.ring();
     }
 
-    /// Does `op`, which is given the look that preceded it. If `trusts_dry`, the first attempt is
-    /// left out where the record knows that it would block.
+    /// Does `op`, which is given the look that preceded it.
     #[inline]
     fn run<R>(
         &self,
-        direction: Direction,
-        trusts_dry: bool,
+        manner: Manner,
         mut op: impl FnMut(&T, Option<Look>) -> io::Result<R>,
     ) -> io::Result<R> {
-        let look = self.members.look(direction);
-        if self.limits(direction).is_past() {
+        let look = self.members.look(manner.direction);
+        if self.limits(manner.direction).is_past() {
             return Err(Passed::Deadline.error());
         }
         // Not in non-blocking mode: if nobody waits, nobody may poll, and no event move the slot.
-        let is_dry = trusts_dry
+        let is_dry = manner.trusts_dry
             && look.is_some_and(|look| look.record.dry().is_at(look.seen))
             && !self.nonblocking();
         let attempt = if is_dry {
@@ -253,8 +280,8 @@ impl<T: AsFd> Pollable<T> {
             op(&self.io, look)
         };
         match attempt {
-            Err(e) if is_transient(&e) => {
-                Poller::with_current(|poller| self.wait_and_run(direction, poller, look, e, op))
+            Err(e) if manner.after(&e) != Next::Fail => {
+                Poller::with_current(|poller| self.wait_and_run(manner, poller, look, e, op))
             }
             done => done,
         }
@@ -264,30 +291,32 @@ impl<T: AsFd> Pollable<T> {
     #[inline(never)]
     fn wait_and_run<R>(
         &self,
-        direction: Direction,
+        manner: Manner,
         poller: Option<&Poller>,
         mut look: Option<Look>,
         mut error: io::Error,
         mut op: impl FnMut(&T, Option<Look>) -> io::Result<R>,
     ) -> io::Result<R> {
+        let direction = manner.direction;
         let limits = self.limits(direction);
         let mut place: Option<Place<'_>> = None;
         let mut timeout: Option<Instant> = None;
+        let mut pause = manner.first_pause;
         // Dropped on every way out: invariant 2.
         let mut baton = Baton(None);
         loop {
-            if error.kind() == io::ErrorKind::WouldBlock {
-                baton.0 = None;
+            let next = manner.after(&error);
+            if next != Next::Repeat {
                 if self.nonblocking() {
                     return Err(error);
                 }
-                let place = match &place {
-                    Some(place) => place,
-                    None => {
-                        timeout = limits.timeout().and_then(|t| Instant::now().checked_add(t));
-                        place.insert(self.place(direction, poller, &mut look)?)
-                    }
-                };
+                if place.is_none() {
+                    timeout = limits.timeout().and_then(|t| Instant::now().checked_add(t));
+                    place = Some(self.place(direction, poller, &mut look)?);
+                }
+            }
+            if let (Next::Await, Some(place)) = (next, &place) {
+                baton.0 = None;
                 // Only now: invariant 1 of `blocked.rs`, and a record that was just joined.
                 let until = earlier(limits.deadline(), timeout);
                 if self.wait(place, direction, look, until)? == Outcome::Cancelled {
@@ -296,6 +325,13 @@ impl<T: AsFd> Pollable<T> {
                 if let Place::Poller(_, record) = *place {
                     baton.0 = Some((record, direction));
                 }
+            }
+            if let (Next::Pause, Some(place)) = (next, &place) {
+                // The baton is kept: others would fare alike, and have to be woken when that ends.
+                let until = earlier(limits.deadline(), timeout);
+                let until = earlier(until, Instant::now().checked_add(pause));
+                pause = (2 * pause).min(manner.longest_pause);
+                self.pause(place, direction, until)?;
             }
             if let Some(Place::Poller(_, record)) = place {
                 let seen = record.slot(direction).epoch();
@@ -307,12 +343,15 @@ impl<T: AsFd> Pollable<T> {
             // Read before the attempt: what came in time is found by it.
             let is_last = timeout.is_some_and(|at| at <= Instant::now());
             match op(&self.io, look) {
-                Err(e) if is_transient(&e) => error = e,
+                Err(e) if manner.after(&e) != Next::Fail => error = e,
                 done => return done,
             }
-            if is_last && error.kind() == io::ErrorKind::WouldBlock {
+            if is_last && manner.after(&error) != Next::Repeat {
                 baton.0 = None;
-                return Err(Passed::Timeout.error());
+                return Err(match error.kind() {
+                    io::ErrorKind::WouldBlock => Passed::Timeout.error(),
+                    _ => error,
+                });
             }
         }
     }
@@ -346,9 +385,11 @@ impl<T: AsFd> Pollable<T> {
         until: Option<Instant>,
     ) -> io::Result<Outcome> {
         match place {
-            Place::Thread(entered) => entered
-                .wait(self.io.as_fd(), direction, until)
-                .map(|()| Outcome::Ready),
+            Place::Thread(entered) => {
+                let fd = Some(self.io.as_fd());
+                marmot_scheduler::blocking(|| entered.wait(fd, direction, until))
+                    .map(|()| Outcome::Ready)
+            }
             Place::Poller(poller, record) => Ok(match look {
                 Some(Look { seen, .. }) => {
                     let _waiting = poller.shared().enter();
@@ -359,6 +400,85 @@ impl<T: AsFd> Pollable<T> {
             }),
         }
     }
+
+    /// Waits for no event. A thread is rung when a deadline is moved; a goroutine notices at the end
+    /// of its pause.
+    #[cold]
+    fn pause(
+        &self,
+        place: &Place<'_>,
+        direction: Direction,
+        until: Option<Instant>,
+    ) -> io::Result<()> {
+        match place {
+            Place::Thread(entered) => {
+                marmot_scheduler::blocking(|| entered.wait(None, direction, until))
+            }
+            Place::Poller(_, record) => {
+                let why = Why::on(reason(direction), *record);
+                let _ = Wait::new().park(why, until, || Publish::Published);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How an operation waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) direction: Direction,
+    /// Whether the first attempt is left out where the record knows that it would block.
+    pub(crate) trusts_dry: bool,
+    /// Which errors mean that the operation has to be repeated after a pause.
+    pub(crate) pauses: fn(&io::Error) -> bool,
+    pub(crate) first_pause: Duration,
+    /// Pauses double up to this.
+    pub(crate) longest_pause: Duration,
+}
+
+impl Manner {
+    pub(crate) const READ: Manner = Manner {
+        direction: Direction::Read,
+        trusts_dry: false,
+        pauses: |_| false,
+        first_pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+    };
+
+    const DRAIN: Manner = Manner {
+        trusts_dry: true,
+        ..Manner::READ
+    };
+
+    pub(crate) const WRITE: Manner = Manner {
+        direction: Direction::Write,
+        ..Manner::READ
+    };
+
+    #[inline]
+    fn after(self, error: &io::Error) -> Next {
+        if (self.pauses)(error) {
+            return Next::Pause;
+        }
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Next::Await,
+            io::ErrorKind::Interrupted => Next::Repeat,
+            _ => Next::Fail,
+        }
+    }
+}
+
+/// What has to be done after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Wait for an event, and try again.
+    Await,
+    /// Wait for a while, and try again.
+    Pause,
+    /// Try again.
+    Repeat,
+    /// Report it.
+    Fail,
 }
 
 /// Where a task waits for a descriptor.
@@ -366,6 +486,13 @@ impl<T: AsFd> Pollable<T> {
 enum Place<'a> {
     Poller(&'a Poller, &'static Record),
     Thread(Entered<'a>),
+}
+
+fn reason(direction: Direction) -> Reason {
+    match direction {
+        Direction::Read => Reason::NetRead,
+        Direction::Write => Reason::NetWrite,
+    }
 }
 
 /// Parks the current task in the slot.
@@ -376,20 +503,18 @@ fn park(
     until: Option<Instant>,
 ) -> Outcome {
     let slot = record.slot(direction);
-    let reason = match direction {
-        Direction::Read => Reason::NetRead,
-        Direction::Write => Reason::NetWrite,
-    };
     let wait = Wait::new();
     let ticket = wait.ticket();
     // The closure may run when this wait is over: it takes what it needs by value, and the record
     // lasts.
-    let outcome = wait.park(Why::on(reason, record), until, move || {
-        match slot.register(seen, ticket) {
+    let outcome = wait.park(
+        Why::on(reason(direction), record),
+        until,
+        move || match slot.register(seen, ticket) {
             Registered::Waiting => Publish::Published,
             Registered::Moved(_) => Publish::Withdrawn,
-        }
-    });
+        },
+    );
     if outcome != Outcome::Ready {
         let inherited = slot.withdraw(|other| other.same_task(ticket), claim);
         if let Some(parked) = inherited {
@@ -415,13 +540,6 @@ impl Drop for Baton {
             parked.ready();
         }
     }
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

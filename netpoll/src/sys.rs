@@ -5,7 +5,6 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -37,9 +36,13 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io
     check(n)
 }
 
-/// The same into several buffers.
+/// Receives without waiting into several buffers, and says whether control data (descriptors,
+/// credentials) came along and was left out.
 #[inline(never)]
-pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+pub(crate) fn recv_message(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+) -> io::Result<(usize, bool)> {
     // SAFETY: all zeroes is a valid `msghdr`: no name, no control data, no flags.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
     // `IoSliceMut` is guaranteed to have the layout of `iovec`.
@@ -47,7 +50,34 @@ pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
     message.msg_iovlen = bufs.len().min(MAX_SLICES) as _;
     // SAFETY: the header and the buffers it names are valid for the call.
     let n = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, libc::MSG_DONTWAIT) };
-    check(n)
+    Ok((check(n)?, message.msg_flags & libc::MSG_CTRUNC != 0))
+}
+
+/// Receives a datagram without waiting, with the address of its sender.
+#[inline(never)]
+pub(crate) fn recv_from(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<(usize, SockAddr)> {
+    let init = |storage: *mut socket2::SockAddrStorage, len: *mut libc::socklen_t| {
+        // SAFETY: the buffer is valid for writes of its length, and `try_init` gives a storage and
+        // its size, both writable.
+        let n = unsafe {
+            libc::recvfrom(
+                fd.as_raw_fd(),
+                buf.as_mut_ptr().cast(),
+                buf.len(),
+                flags | libc::MSG_DONTWAIT,
+                storage.cast(),
+                len,
+            )
+        };
+        check(n)
+    };
+    // SAFETY: recvfrom fills in the address and its length, or fails. Where there is no address, the
+    // length is zero, and the storage was zeroed before.
+    unsafe { SockAddr::try_init(init) }
 }
 
 /// Sends without waiting, whatever the mode of the descriptor, and without `SIGPIPE`.
@@ -84,9 +114,26 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Res
     check(n)
 }
 
+/// Sends a datagram to `address` without waiting, and without `SIGPIPE`.
+#[inline(never)]
+pub(crate) fn send_to(fd: BorrowedFd<'_>, buf: &[u8], address: &SockAddr) -> io::Result<usize> {
+    // SAFETY: the buffer is valid for reads of its length, and so is the address.
+    let n = unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            buf.as_ptr().cast(),
+            buf.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            address.as_ptr().cast(),
+            address.len(),
+        )
+    };
+    check(n)
+}
+
 /// Accepts a connection, as a non-blocking descriptor that is closed on exec.
 #[inline(never)]
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Socket, SocketAddr)> {
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Socket, SockAddr)> {
     let init = |storage: *mut socket2::SockAddrStorage, len: *mut libc::socklen_t| {
         // SAFETY: `try_init` gives a storage and its size, both writable.
         let accepted = unsafe {
@@ -101,26 +148,18 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Socket, SocketAddr)> {
     };
     // SAFETY: accept4 fills in the address and its length, or fails.
     let (accepted, address) = unsafe { SockAddr::try_init(init) }?;
-    let address = address
-        .as_socket()
-        .ok_or_else(|| io::Error::other("the peer's address is not an IP address"))?;
     Ok((Socket::from(accepted), address))
 }
 
-/// The same from a listener that may have become a blocking one: asks first whether there is a
-/// connection. Should another task take it in between, this blocks the thread until the next one.
-#[cold]
-pub(crate) fn accept_if_ready(fd: BorrowedFd<'_>) -> io::Result<(Socket, SocketAddr)> {
+/// What of `events` the descriptor is ready for now; errors and hang-ups are always told.
+pub(crate) fn readiness(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<libc::c_short> {
     let mut fds = [libc::pollfd {
         fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
+        events,
         revents: 0,
     }];
     poll(&mut fds, Some(Duration::ZERO))?;
-    match fds[0].revents {
-        0 => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
-        _ => accept(fd),
-    }
+    Ok(fds[0].revents)
 }
 
 /// Takes possession of a descriptor that the kernel has just made.

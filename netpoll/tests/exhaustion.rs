@@ -102,3 +102,82 @@ fn connect_and_clones_say_so() {
         drop(taken);
     });
 }
+
+#[test]
+fn a_server_lives_through_a_limit_of_64() {
+    const CLIENTS: usize = 30;
+    const ROUNDS: usize = 3;
+    in_a_process_of_its_own("a_server_lives_through_a_limit_of_64", || {
+        limit_descriptors(64);
+        within_a_minute(|| {
+            everywhere(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let addr = listener.local_addr().unwrap();
+                for _ in 0..ROUNDS {
+                    let streams: Vec<_> = (0..CLIENTS).map(|_| connect(addr)).collect();
+                    // The server holds on to each of its ends until it has a byte, and threads that
+                    // wait have descriptors of their own: together it is more than there are.
+                    let listener = listener.try_clone().unwrap();
+                    let server = spawn(move || {
+                        for stream in listener.incoming().take(CLIENTS) {
+                            let mut stream = stream.unwrap();
+                            spawn(move || {
+                                let mut byte = [0; 1];
+                                stream.read_exact(&mut byte).unwrap();
+                                stream.write_all(&byte).unwrap();
+                            });
+                        }
+                    });
+                    let clients: Vec<_> = streams
+                        .into_iter()
+                        .map(|mut stream| {
+                            spawn(move || {
+                                stream.write_all(b"x").unwrap();
+                                stream.read_exact(&mut [0; 1]).unwrap();
+                            })
+                        })
+                        .collect();
+                    clients.into_iter().for_each(|client| client.join());
+                    server.join();
+                }
+            });
+        });
+    });
+}
+
+/// A connection, as soon as there is a descriptor for it.
+fn connect(addr: std::net::SocketAddr) -> TcpStream {
+    for _ in 0..10_000 {
+        match TcpStream::connect(addr) {
+            Ok(stream) => return stream,
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE)),
+        }
+        marmot_scheduler::goroutine::sleep(Duration::from_millis(1));
+    }
+    panic!("no descriptor comes free");
+}
+
+#[test]
+fn a_pausing_accept_goes_by_a_deadline_that_is_moved() {
+    in_a_process_of_its_own("a_pausing_accept_goes_by_a_deadline_that_is_moved", || {
+        limit_descriptors(128);
+        within_a_minute(|| {
+            everywhere(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                // Where each task has its bell already, none is missing.
+                let taken = take_all();
+                listener.set_nonblocking(true).unwrap();
+                let error = listener.accept().unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+                listener.set_nonblocking(false).unwrap();
+                let clone = listener.try_clone().unwrap();
+                let accepting = spawn(move || clone.accept().unwrap_err().kind());
+                marmot_scheduler::goroutine::sleep(Duration::from_millis(30));
+                listener.set_deadline(Some(Instant::now())).unwrap();
+                assert_eq!(accepting.join(), std::io::ErrorKind::TimedOut);
+                drop(taken);
+            });
+        });
+    });
+}

@@ -1,27 +1,17 @@
 //! The TCP listener.
 
-use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use marmot_scheduler::wait::{Publish, Reason, Wait, Why};
 use socket2::{Domain, Socket, Type};
 
-use super::{TcpStream, each_address, ip_address};
+use super::{TcpStream, ip_address};
+use crate::accept::{self, BACKLOG};
+use crate::address::each_address;
 use crate::socket::{self, Shared};
-use crate::sys;
-
-/// Connections that the kernel may keep for a listener; it takes the smaller of this and
-/// `net.core.somaxconn`, whose usual value this is. std asks for 128, which a storm overflows.
-const BACKLOG: i32 = 4096;
-
-/// The first pause of `accept` when the process or the machine is out of descriptors or memory.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// Pauses double up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A TCP listener, with the interface of [`std::net::TcpListener`].
 ///
@@ -70,15 +60,6 @@ impl TcpListener {
         ip_address(&self.0.get().local_addr()?)
     }
 
-    /// Another handle to the same listener, on the same descriptor. Clones share the deadline and
-    /// the non-blocking mode.
-    ///
-    /// # Errors
-    /// None today; the signature is std's.
-    pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener(self.0.clone()))
-    }
-
     /// Waits for a connection.
     ///
     /// When the process or the machine is out of descriptors, buffers or memory, this waits a while
@@ -100,36 +81,8 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let accepted = self.0.read_with(|socket| match self.0.has_left() {
-                false => sys::accept(socket.as_fd()),
-                true => sys::accept_if_ready(socket.as_fd()),
-            });
-            match accepted {
-                Ok((socket, addr)) => {
-                    let stream = TcpStream::new(socket::adopt_nonblocking(socket));
-                    return Ok((stream, addr));
-                }
-                Err(error) if was_given_up(&error) => {}
-                Err(error) if is_exhaustion(&error) && !self.0.nonblocking() => {
-                    self.pause(pause);
-                    pause = (2 * pause).min(LONGEST_PAUSE);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Waits for a while, but not past the deadline.
-    #[cold]
-    fn pause(&self, pause: Duration) {
-        let mut until = Instant::now() + pause;
-        if let Some(deadline) = self.0.read_deadline() {
-            until = until.min(deadline);
-        }
-        let why = Why::on(Reason::NetRead, self);
-        Wait::new().park(why, Some(until), || Publish::Published);
+        let (socket, address) = accept::accept(&self.0)?;
+        Ok((TcpStream::new(socket), ip_address(&address)?))
     }
 
     /// An iterator over the connections that come in: [`accept`](Self::accept), without end.
@@ -156,7 +109,7 @@ impl TcpListener {
     ///
     /// From that instant on `accept` fails with `TimedOut`, even if connections wait. Calls that
     /// wait now go by the new deadline at once; only one that pauses for want of descriptors may
-    /// notice it a second late.
+    /// notice it 100 ms late.
     ///
     /// # Errors
     /// None today.
@@ -177,6 +130,13 @@ impl TcpListener {
     ///
     /// # Errors
     /// Those of the operating system.
+    ///
+    /// ```
+    /// let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// listener.set_ttl(77)?;
+    /// assert_eq!(listener.ttl()?, 77);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn ttl(&self) -> io::Result<u32> {
         self.0.get().ttl_v4()
     }
@@ -189,53 +149,28 @@ impl TcpListener {
         self.0.get().set_ttl_v4(ttl)
     }
 
-    /// Takes the pending error of the socket (`SO_ERROR`).
+    /// Whether the listener takes IPv6 alone (`IPV6_V6ONLY`).
     ///
     /// # Errors
-    /// Those of asking for it.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.0.get().take_error()
+    /// Those of the operating system: it is no IPv6 socket.
+    #[deprecated(note = "as in std: it can be set only before the socket is bound")]
+    pub fn only_v6(&self) -> io::Result<bool> {
+        self.0.get().only_v6()
     }
 
-    /// Makes later calls of `accept` fail with `WouldBlock` instead of waiting, or wait again. For
-    /// all clones; accepted connections are in blocking mode in either case.
+    /// Asks to take IPv6 alone, or IPv4 as well.
     ///
     /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.set_nonblocking(nonblocking);
-        Ok(())
+    /// `InvalidInput`: the socket is bound already.
+    #[deprecated(note = "as in std: it can be set only before the socket is bound")]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        self.0.get().set_only_v6(only_v6)
     }
-}
 
-/// Errors of a connection that was never accepted; the man page lists them, and asks to go on.
-fn was_given_up(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::ENETDOWN
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-        )
-    )
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
-}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        socket::debug("TcpListener", &self.0, false, f)
-    }
+    socket::common_methods!(
+        TcpListener,
+        "let socket = marmot_netpoll::TcpListener::bind(\"127.0.0.1:0\")?;"
+    );
 }
 
 socket::conversions!(TcpListener, std::net::TcpListener);

@@ -1,12 +1,12 @@
 //! The TCP connection.
 
-use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use super::{connect, each_address, ip_address};
+use super::{connect, ip_address};
+use crate::address::each_address;
 use crate::socket::{self, Shared};
 use crate::sys;
 
@@ -111,112 +111,6 @@ impl TcpStream {
         self.0.get().shutdown(how)
     }
 
-    /// Another handle to the same connection, on the same descriptor. Clones share timeouts,
-    /// deadlines and the non-blocking mode.
-    ///
-    /// # Errors
-    /// None today; the signature is std's.
-    ///
-    /// ```
-    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
-    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
-    /// use std::io::Write;
-    /// let mut writer = stream.try_clone()?;
-    /// std::thread::spawn(move || writer.write_all(b"from another thread")).join().unwrap()?;
-    /// # std::io::Result::Ok(())
-    /// ```
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream(self.0.clone()))
-    }
-
-    /// Limits how long each later read may wait; `None` lifts the limit. For all clones.
-    ///
-    /// A read that reaches it fails with `WouldBlock`, as std's does on this platform.
-    ///
-    /// # Errors
-    /// `InvalidInput` for zero.
-    ///
-    /// ```
-    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
-    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
-    /// use std::io::{ErrorKind, Read};
-    /// use std::time::Duration;
-    /// stream.set_read_timeout(Some(Duration::from_millis(5)))?;
-    /// assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// # std::io::Result::Ok(())
-    /// ```
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_read_timeout(timeout)
-    }
-
-    /// Limits how long each later write may wait; `None` lifts the limit. For all clones.
-    ///
-    /// # Errors
-    /// `InvalidInput` for zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_write_timeout(timeout)
-    }
-
-    /// How long each read may wait.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.read_timeout())
-    }
-
-    /// How long each write may wait.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.write_timeout())
-    }
-
-    /// Moves the deadline of reads and writes; `None` takes it away. For all clones.
-    ///
-    /// From that instant on reads and writes fail with `TimedOut`, even if there is data, until the
-    /// deadline is moved again. Calls that wait now go by the new deadline at once, so that one in
-    /// the past is the way to end them.
-    ///
-    /// # Errors
-    /// None today.
-    ///
-    /// ```
-    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
-    /// # let mut stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
-    /// use std::io::{ErrorKind, Read};
-    /// use std::time::Instant;
-    /// let mut reader = stream.try_clone()?;
-    /// let reading = std::thread::spawn(move || reader.read(&mut [0; 8]));
-    /// stream.set_deadline(Some(Instant::now()))?;
-    /// assert_eq!(reading.join().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # std::io::Result::Ok(())
-    /// ```
-    pub fn set_deadline(&self, at: Option<Instant>) -> io::Result<()> {
-        self.0.set_read_deadline(at);
-        self.0.set_write_deadline(at);
-        Ok(())
-    }
-
-    /// Moves the deadline of reads alone; see [`set_deadline`](Self::set_deadline).
-    ///
-    /// # Errors
-    /// None today.
-    pub fn set_read_deadline(&self, at: Option<Instant>) -> io::Result<()> {
-        self.0.set_read_deadline(at);
-        Ok(())
-    }
-
-    /// Moves the deadline of writes alone; see [`set_deadline`](Self::set_deadline).
-    ///
-    /// # Errors
-    /// None today.
-    pub fn set_write_deadline(&self, at: Option<Instant>) -> io::Result<()> {
-        self.0.set_write_deadline(at);
-        Ok(())
-    }
-
     /// Reads without taking out: the next read gives the same. Waits for data.
     ///
     /// # Errors
@@ -240,6 +134,14 @@ impl TcpStream {
     ///
     /// # Errors
     /// Those of the operating system.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
+    /// stream.set_nodelay(true)?;
+    /// assert!(stream.nodelay()?);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
         self.0.get().tcp_nodelay()
     }
@@ -256,6 +158,14 @@ impl TcpStream {
     ///
     /// # Errors
     /// Those of the operating system.
+    ///
+    /// ```
+    /// # let listener = marmot_netpoll::TcpListener::bind("127.0.0.1:0")?;
+    /// # let stream = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;
+    /// stream.set_ttl(77)?;
+    /// assert_eq!(stream.ttl()?, 77);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn ttl(&self) -> io::Result<u32> {
         self.0.get().ttl_v4()
     }
@@ -268,87 +178,34 @@ impl TcpStream {
         self.0.get().set_ttl_v4(ttl)
     }
 
-    /// Takes the pending error of the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of asking for it.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.0.get().take_error()
-    }
-
-    /// Makes later calls fail with `WouldBlock` instead of waiting, or wait again. For all clones.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.set_nonblocking(nonblocking);
-        Ok(())
-    }
-}
-
-impl Read for &TcpStream {
     #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.0
             .receive_with(buf.len(), |socket| sys::recv(socket.as_fd(), buf, 0))
     }
 
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         // What the system call leaves aside of too many buffers would be a short read.
         let wanted = bufs.iter().take(sys::MAX_SLICES).map(|buf| buf.len()).sum();
-        self.0
-            .receive_with(wanted, |socket| sys::recv_vectored(socket.as_fd(), bufs))
+        self.0.receive_with(wanted, |socket| {
+            sys::recv_message(socket.as_fd(), bufs).map(|(n, _)| n)
+        })
     }
+
+    socket::common_methods!(
+        TcpStream,
+        "let listener = marmot_netpoll::TcpListener::bind(\"127.0.0.1:0\")?; \
+         let socket = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;"
+    );
+    socket::timeout_methods!(
+        "let listener = marmot_netpoll::TcpListener::bind(\"127.0.0.1:0\")?; \
+         let socket = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;"
+    );
+    socket::deadline_methods!(
+        "let listener = marmot_netpoll::TcpListener::bind(\"127.0.0.1:0\")?; \
+         let socket = marmot_netpoll::TcpStream::connect(listener.local_addr()?)?;"
+    );
 }
 
-impl Read for TcpStream {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write_with(|socket| sys::send(socket.as_fd(), buf))
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0
-            .write_with(|socket| sys::send_vectored(socket.as_fd(), bufs))
-    }
-
-    /// Does nothing: there is no buffer here.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    /// Does nothing: there is no buffer here.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        socket::debug("TcpStream", &self.0, true, f)
-    }
-}
-
+socket::stream_io!(TcpStream, receive, receive_vectored);
 socket::conversions!(TcpStream, std::net::TcpStream);
