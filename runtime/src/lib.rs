@@ -157,9 +157,16 @@ pub mod goroutine {
 
 /// Sockets that park the goroutine and not its thread. Mirrors `std::net`.
 pub mod net {
-    pub use marmot_netpoll::{Incoming, IntoIncoming, TcpListener, TcpStream};
+    pub use marmot_netpoll::{Incoming, IntoIncoming, TcpListener, TcpStream, UdpSocket};
     pub use std::net::{
         AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4,
         SocketAddrV6, ToSocketAddrs,
     };
+
+    /// Unix sockets. Mirrors `std::os::unix::net`, and has `SocketAddrExt` of `std::os::linux::net`.
+    pub mod unix {
+        pub use marmot_netpoll::unix::{
+            Incoming, SocketAddr, SocketAddrExt, UnixDatagram, UnixListener, UnixStream,
+        };
+    }
 }
