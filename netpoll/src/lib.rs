@@ -41,6 +41,7 @@
 //! | `tcp/`        | `std::net`'s TCP types                                                     |
 //! | `udp.rs`      | `std::net`'s UDP socket                                                    |
 //! | `unix/`       | `std::os::unix::net`'s types                                               |
+//! | `signal/`     | signals, from the handler to who subscribed                                |
 //! | `sys.rs`      | system calls                                                               |
 //! | `sync.rs`     | the seam for model checks of the protocols                                 |
 //!
@@ -60,6 +61,7 @@ mod members;
 mod pollable;
 mod poller;
 mod record;
+pub mod signal;
 mod slot;
 mod socket;
 mod sync;

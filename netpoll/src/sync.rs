@@ -5,7 +5,7 @@
 //! means loom's. So what is modelled is what ships.
 
 pub(crate) use std::sync::Mutex;
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// A cell that hands out raw pointers for the length of a closure: loom's shape of
 /// [`std::cell::UnsafeCell`], which lets the model see each access.

@@ -23,17 +23,23 @@
 //! | `never` after the slot was moved (in `Stream::poll`)              | `end_with_the_last_data`     |
 //! | a full read marks, too (in `Stream::read`)                        | `data_after_a_short_read`    |
 //! | the mark takes an epoch from after the read (in `Stream::read`)   | `data_after_a_short_read`    |
+//! | `replace` frees without waiting; waits before it swaps            | `handlers_read_what_lives`   |
+//! | `read` loads the pointer before it counts itself in               | `handlers_read_what_lives`   |
+//! | `replace` loads the count, instead of adding nothing to it        | `handlers_read_what_lives`   |
+//! | any of the accesses of `read` and `replace` relaxed               | `handlers_read_what_lives`   |
 #![allow(missing_docs)]
 
 mod sync {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::Mutex;
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 }
 
 #[allow(dead_code)] // the models use one record each
 #[path = "../src/dry.rs"]
 mod dry;
+#[path = "../src/signal/published.rs"]
+mod published;
 #[path = "../src/slot.rs"]
 mod slot;
 
@@ -41,6 +47,7 @@ use dry::Dry;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
+use published::Published;
 use slot::{Epoch, Registered, Slot};
 
 const OPEN: usize = 0;
@@ -530,5 +537,44 @@ fn data_after_a_short_read() {
         stream.arrive(1);
         stream.poll();
         reader.join().unwrap();
+    });
+}
+
+/// A value whose life loom watches.
+struct Watched(loom::cell::UnsafeCell<usize>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Taken for a write: a read that is not ordered before it is a race.
+        self.0.with_mut(|value| {
+            // SAFETY: it is ours alone, or loom says that it is not.
+            unsafe { *value = usize::MAX }
+        });
+    }
+}
+
+/// Signal handlers on two threads read a table that is replaced meanwhile: none sees one that is
+/// freed, and whoever begins after the replacement sees the new one.
+#[test]
+fn handlers_read_what_lives() {
+    model(3, || {
+        let published = Arc::new(Published::new(Watched(loom::cell::UnsafeCell::new(0))));
+        let read = |published: &Published<Watched>| {
+            published.read(|watched| {
+                // SAFETY: nobody writes while a reader is counted, or loom says that he does.
+                watched.0.with(|value| unsafe { *value })
+            })
+        };
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let published = published.clone();
+                thread::spawn(move || assert!(read(&published) <= 1))
+            })
+            .collect();
+        published.replace(Watched(loom::cell::UnsafeCell::new(1)), thread::yield_now);
+        assert_eq!(read(&published), 1);
+        for reader in readers {
+            reader.join().unwrap();
+        }
     });
 }
