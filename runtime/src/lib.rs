@@ -132,6 +132,7 @@ mod builder;
 mod runtime;
 pub mod sync;
 pub mod time;
+pub mod signal;
 
 pub use crate::builder::Builder;
 pub use crate::runtime::Runtime;
