@@ -27,7 +27,7 @@ pub(crate) fn accept(listener: &Shared) -> io::Result<(Shared, SockAddr)> {
     let (socket, address) = listener.do_with(ACCEPT, |socket| {
         // A listener that may have become a blocking one is asked first. Should another task take
         // the connection in between, this blocks the thread until the next one.
-        if listener.has_left() && sys::readiness(socket.as_fd(), libc::POLLIN)? == 0 {
+        if listener.has_left() && !sys::is_readable(socket.as_fd())? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         match sys::accept(socket.as_fd()) {

@@ -42,6 +42,8 @@
 //! | `udp.rs`      | `std::net`'s UDP socket                                                    |
 //! | `unix/`       | `std::os::unix::net`'s types                                               |
 //! | `signal/`     | signals, from the handler to who subscribed                                |
+//! | `pipe.rs`     | the ends of pipes                                                          |
+//! | `child.rs`    | the end of a child process                                                 |
 //! | `sys.rs`      | system calls                                                               |
 //! | `sync.rs`     | the seam for model checks of the protocols                                 |
 //!
@@ -55,9 +57,11 @@
 mod accept;
 mod address;
 mod blocked;
+mod child;
 mod dry;
 mod limits;
 mod members;
+mod pipe;
 mod pollable;
 mod poller;
 mod record;
@@ -71,6 +75,8 @@ mod timer;
 mod udp;
 pub mod unix;
 
+pub use child::child_end;
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use pollable::Pollable;
 pub use poller::Poller;
 pub use std::net::{Shutdown, SocketAddr, ToSocketAddrs};

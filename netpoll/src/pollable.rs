@@ -120,6 +120,34 @@ impl<T: AsFd> Pollable<T> {
         self.run(Manner::READ, |io, _| op(io))
     }
 
+    /// `read_with` for a descriptor that may be a blocking one, because its mode is not ours to
+    /// change: `op` is called only when the descriptor is ready. Should somebody else take what was
+    /// there first, the thread blocks, while its processor goes elsewhere. What cannot be polled,
+    /// such as a file, is ready always.
+    ///
+    /// # Errors
+    /// As [`read_with`](Self::read_with).
+    ///
+    /// ```
+    /// use marmot_netpoll::Pollable;
+    /// use std::io::{self, Read, Write};
+    ///
+    /// let (reader, mut writer) = io::pipe()?;
+    /// // Still in blocking mode, for others who have it.
+    /// let reader = Pollable::from_nonblocking(reader);
+    /// writer.write_all(b"hello")?;
+    /// let mut buf = [0; 16];
+    /// let n = reader.read_ready_with(|mut pipe| pipe.read(&mut buf))?;
+    /// assert_eq!(&buf[..n], b"hello");
+    /// # io::Result::Ok(())
+    /// ```
+    pub fn read_ready_with<R>(&self, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.read_with(|io| match sys::is_readable(io.as_fd())? {
+            true => marmot_scheduler::blocking(|| op(io)),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        })
+    }
+
     /// `read_with` for an operation that takes up to `wanted` bytes out of a stream, and fewer only
     /// if there are no more.
     #[inline]

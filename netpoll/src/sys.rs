@@ -215,6 +215,19 @@ fn timespec(d: Duration) -> libc::timespec {
     }
 }
 
+/// A descriptor of a process of ours that was not waited for yet, closed on exec.
+#[inline(never)]
+pub(crate) fn pidfd(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes a number and flags, of which there are none.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, id as libc::pid_t, 0) };
+    own(fd as RawFd)
+}
+
+/// Whether a read would not block: there is something, or the end, or an error.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(readiness(fd, libc::POLLIN)? != 0)
+}
+
 /// A counter that can be polled.
 #[inline(never)]
 pub(crate) fn event() -> io::Result<OwnedFd> {
