@@ -129,6 +129,8 @@
 
 mod atoms;
 mod builder;
+pub mod io;
+pub mod process;
 mod runtime;
 pub mod sync;
 pub mod time;
