@@ -420,7 +420,7 @@ impl<T: AsFd> Pollable<T> {
             }
             Place::Poller(poller, record) => Ok(match look {
                 Some(Look { seen, .. }) => {
-                    let _waiting = poller.shared().enter();
+                    let _waiting = poller.shared().enter(self.io.as_fd().as_raw_fd());
                     park(record, direction, seen, until)
                 }
                 // Another task has registered since we looked: look, and try once more.

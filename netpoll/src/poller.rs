@@ -4,25 +4,29 @@
 //! of a goroutine that would block; an event moves the slots of the descriptor's record, and the
 //! goroutines that were claimed leave the poll as one list.
 //!
-//! The registry, the free records and the instance of epoll belong to a *shard*, of which a poller
-//! has one today. A second one needs the scheduler to say which shard a machine polls; descriptors,
-//! tokens and records do not ask how many there are.
+//! The registry, the free records and the instance of epoll belong to a *shard*. A descriptor's number
+//! says which shard it is in; tokens and records do not ask how many there are. With one shard, as
+//! most machines have it, a poll is one `epoll_wait`. With several, a poll that does not wait looks at
+//! them from a random one on, until it has found something; one that waits looks at all, and if there
+//! is nothing sleeps in `poll(2)` on the shards' own descriptors, holding no driver.
 //!
 //! # Invariants
 //!
 //! 1. The lock of a shard's driver is held by whoever is in `epoll_wait`. A waiting poll may hold
-//!    it for long; so a poll with [`Wait::Now`] only tries, and leaves the events to the waiting
-//!    one, which the kernel wakes.
-//! 2. `interrupted` is set by `interrupt` and cleared only by a poll that may wait, which then
-//!    returns without waiting. The waker's event alone ends a wait, but proves nothing: a poll with
-//!    `Wait::Now` may take it in passing.
+//!    it for long, if there is one shard; so a poll with [`Wait::Now`] only tries, and leaves the
+//!    events to the waiting one, which the kernel wakes.
+//! 2. `interrupted` is set by `interrupt`, before it wakes, and cleared only by a poll that may wait,
+//!    which then returns without waiting. The waker's event alone ends a wait, but proves nothing: a
+//!    poll with `Wait::Now` may take it in passing. The bell is silenced by polls that may wait alone,
+//!    before they look at the flag.
 //! 3. An event for a record of another generation has no effect, though it be in the same batch as
 //!    the events during whose handling the descriptor was closed.
 
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::time::{Duration, Instant};
@@ -35,6 +39,7 @@ use mio::{Events, Interest, Registry, Token, Waker};
 
 use crate::record::{self, Direction, Record, Stock};
 use crate::slot::Epoch;
+use crate::sys;
 use crate::timer::Timer;
 
 /// No packed token of a record is as large as these.
@@ -63,22 +68,67 @@ pub struct Poller {
 
 /// What registrations refer to, weakly: sockets outlive their runtime.
 pub(crate) struct Shared {
-    /// Goroutines that are parked here, or about to park, or just woken. Written by each of them.
-    waiters: CachePadded<AtomicUsize>,
-    /// Constant; one today.
+    /// Never empty.
     shards: Box<[Shard]>,
+    /// See invariant 2.
+    interrupted: CachePadded<AtomicBool>,
+    alarm: Alarm,
 }
 
+/// What ends a poll that waits.
+enum Alarm {
+    /// Where there is one shard: registered there.
+    Waker(Waker),
+    /// Where there are several: by itself. A poll that does not wait would take a waker's event in
+    /// passing, which is safe only if the one that waits keeps it out by the driver's lock.
+    Bell(OwnedFd),
+}
+
+/// Processors per shard.
+const PROCESSORS: usize = 8;
+/// More would make a poll of all of them dear.
+const MAX_SHARDS: usize = 16;
+
 impl Poller {
-    /// A poller with an instance of epoll of its own.
+    /// A poller with a shard for each eight processors that this process may use, at least one and
+    /// at most 16.
     ///
     /// # Errors
-    /// Those of the operating system, out of descriptors above all: a poller takes four.
+    /// Those of the operating system, out of descriptors above all: a poller takes two per shard, and
+    /// one or two.
     pub fn new() -> io::Result<Poller> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let shards = (processors / PROCESSORS).clamp(1, MAX_SHARDS);
+        Self::with_shards(NonZeroUsize::new(shards).unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// A poller with so many shards, at most 16.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// ```
+    /// use marmot_netpoll::Poller;
+    /// use marmot_scheduler::event::EventSource;
+    ///
+    /// let poller = Poller::with_shards(std::num::NonZeroUsize::new(2).unwrap())?;
+    /// assert!(!poller.has_waiters());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn with_shards(shards: NonZeroUsize) -> io::Result<Poller> {
+        let len = shards.get().min(MAX_SHARDS);
+        let shards = (0..len)
+            .map(|_| Shard::new(len == 1))
+            .collect::<io::Result<Box<[Shard]>>>()?;
+        let alarm = match &*shards {
+            [only] => Alarm::Waker(Waker::new(&only.registry, WAKER)?),
+            _ => Alarm::Bell(sys::event()?),
+        };
         Ok(Poller {
             shared: Arc::new(Shared {
-                waiters: CachePadded::new(AtomicUsize::new(0)),
-                shards: Box::new([Shard::new()?]),
+                shards,
+                interrupted: CachePadded::new(AtomicBool::new(false)),
+                alarm,
             }),
         })
     }
@@ -110,33 +160,138 @@ impl EventSource for Poller {
     #[inline]
     fn has_waiters(&self) -> bool {
         // Relaxed: a hint. Who must not miss a waiter has been told of its park.
-        self.shared.waiters.load(Ordering::Relaxed) != 0
+        let mut shards = self.shared.shards.iter();
+        shards.any(|shard| shard.waiters.load(Ordering::Relaxed) != 0)
     }
 
     fn poll(&self, wait: Wait, ready: &mut ReadyList) -> io::Result<()> {
-        self.shared.shards[0].poll(wait, ready)
+        match &self.shared.alarm {
+            Alarm::Waker(_) => self.shared.poll_only(&self.shared.shards[0], wait, ready),
+            Alarm::Bell(bell) => self.shared.poll_all(bell.as_fd(), wait, ready),
+        }
     }
 
     fn interrupt(&self) {
-        self.shared.shards[0].interrupt();
+        // Release: what the caller did before is seen by the poll that clears the flag. While the
+        // flag is up there is nothing left to do: whoever set it wakes the poller.
+        if !self.shared.interrupted.swap(true, Ordering::AcqRel) {
+            match &self.shared.alarm {
+                Alarm::Waker(waker) => waker
+                    .wake()
+                    .expect("adding one to an eventfd of our own cannot fail"),
+                Alarm::Bell(bell) => sys::signal_event(bell.as_fd()),
+            }
+        }
     }
 }
 
 impl fmt::Debug for Poller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poller")
-            .field("waiters", &self.shared.waiters)
+            .field("has_waiters", &self.has_waiters())
             .field("shards", &self.shared.shards.len())
             .finish()
     }
 }
 
 impl Shared {
-    /// Counts a goroutine as waiting, for as long as the guard lives.
+    /// Clears a pending interrupt; whether there was one.
+    fn take_interrupt(&self) -> bool {
+        // The load first: most polls find nothing, and need not take the line from the others.
+        self.interrupted.load(Ordering::Acquire) && self.interrupted.swap(false, Ordering::AcqRel)
+    }
+
+    /// A poll where there is one shard.
+    fn poll_only(&self, shard: &Shard, wait: Wait, ready: &mut ReadyList) -> io::Result<()> {
+        let Some(mut driver) = shard.lock(wait) else {
+            return Ok(());
+        };
+        loop {
+            let timeout = match wait {
+                Wait::Now => Some(Duration::ZERO),
+                _ if self.take_interrupt() => Some(Duration::ZERO),
+                Wait::Forever => None,
+                Wait::Until(at) => driver.timeout(at)?,
+            };
+            let woken = match driver.collect(timeout, ready) {
+                Ok(woken) => woken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let interrupted = wait != Wait::Now && woken && self.take_interrupt();
+            if timeout.is_some() || interrupted || !ready.is_empty() {
+                return Ok(());
+            }
+            if matches!(wait, Wait::Until(at) if at <= Instant::now()) {
+                return Ok(());
+            }
+            // It was an event nobody waits for, or the timer of an earlier wait: go on.
+        }
+    }
+
+    /// A poll where there are several.
+    fn poll_all(&self, bell: BorrowedFd<'_>, wait: Wait, ready: &mut ReadyList) -> io::Result<()> {
+        let shards = &self.shards;
+        let first = marmot_scheduler::random::next_u32() as usize % shards.len();
+        loop {
+            let interrupted = wait != Wait::Now && self.take_interrupt();
+            for i in 0..shards.len() {
+                let shard = &shards[(first + i) % shards.len()];
+                // Held by others for as long as they collect; what they find is not lost.
+                let Some(mut driver) = shard.lock(Wait::Now) else {
+                    continue;
+                };
+                match driver.collect(Some(Duration::ZERO), ready) {
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                    _ => {}
+                }
+                if wait == Wait::Now && !ready.is_empty() {
+                    return Ok(());
+                }
+            }
+            let over = match wait {
+                Wait::Now => true,
+                Wait::Forever => false,
+                Wait::Until(at) => at <= Instant::now(),
+            };
+            if over || interrupted || !ready.is_empty() {
+                return Ok(());
+            }
+            let left = match wait {
+                Wait::Until(at) => Some(at.saturating_duration_since(Instant::now())),
+                _ => None,
+            };
+            let ask = |fd| libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            let mut fds = [ask(-1); MAX_SHARDS + 1];
+            for (place, shard) in fds[1..].iter_mut().zip(shards.iter()) {
+                *place = ask(shard.registry.as_raw_fd());
+            }
+            fds[0] = ask(bell.as_raw_fd());
+            sys::poll(&mut fds[..=shards.len()], left)?;
+            if fds[0].revents != 0 {
+                sys::drain_event(bell);
+            }
+        }
+    }
+
+    fn shard_of(&self, fd: RawFd) -> usize {
+        // No division where there is but one.
+        match self.shards.len() {
+            1 => 0,
+            n => fd.unsigned_abs() as usize % n,
+        }
+    }
+
+    /// Counts a goroutine as waiting for this descriptor, for as long as the guard lives.
     #[inline]
-    pub(crate) fn enter(&self) -> Waiting<'_> {
-        self.waiters.fetch_add(1, Ordering::Relaxed);
-        Waiting(self)
+    pub(crate) fn enter(&self, fd: RawFd) -> Waiting<'_> {
+        let waiters = &*self.shards[self.shard_of(fd)].waiters;
+        waiters.fetch_add(1, Ordering::Relaxed);
+        Waiting(waiters)
     }
 
     /// Registers a descriptor, for both directions and all of its life. The epoch, of the slot for
@@ -150,8 +305,7 @@ impl Shared {
         fd: RawFd,
         direction: Direction,
     ) -> io::Result<(Membership, Epoch)> {
-        // With more shards the descriptor's number would choose.
-        let shard = 0;
+        let shard = self.shard_of(fd);
         let record = self.shards[shard].records.take();
         let membership = Membership {
             shared: Arc::downgrade(self),
@@ -167,12 +321,12 @@ impl Shared {
 
 /// A goroutine that counts as waiting.
 #[derive(Debug)]
-pub(crate) struct Waiting<'a>(&'a Shared);
+pub(crate) struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.waiters.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -230,9 +384,8 @@ struct Shard {
     driver: Mutex<Driver>,
     /// For registering while another thread polls.
     registry: Registry,
-    waker: Waker,
-    /// See invariant 2.
-    interrupted: CachePadded<AtomicBool>,
+    /// Goroutines that are parked here, or about to park, or just woken. Written by each of them.
+    waiters: CachePadded<AtomicUsize>,
     records: Stock,
 }
 
@@ -241,15 +394,18 @@ struct Driver {
     poll: mio::Poll,
     /// Kept for its memory; empty between polls.
     events: Events,
-    timer: Timer,
+    /// Only where there is one shard.
+    timer: Option<Timer>,
 }
 
 impl Shard {
-    fn new() -> io::Result<Shard> {
+    fn new(is_only: bool) -> io::Result<Shard> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
-        let waker = Waker::new(&registry, WAKER)?;
-        let timer = Timer::new(&registry, TIMER)?;
+        let timer = match is_only {
+            true => Some(Timer::new(&registry, TIMER)?),
+            false => None,
+        };
         Ok(Shard {
             driver: Mutex::new(Driver {
                 poll,
@@ -257,8 +413,7 @@ impl Shard {
                 timer,
             }),
             registry,
-            waker,
-            interrupted: CachePadded::new(AtomicBool::new(false)),
+            waiters: CachePadded::new(AtomicUsize::new(0)),
             records: Stock::default(),
         })
     }
@@ -280,49 +435,6 @@ impl Shard {
         self.records.give_back(record);
     }
 
-    fn interrupt(&self) {
-        // Release: what the caller did before is seen by the poll that clears the flag. While the
-        // flag is up there is nothing left to do: whoever set it wakes the poller.
-        if !self.interrupted.swap(true, Ordering::AcqRel) {
-            self.waker
-                .wake()
-                .expect("adding one to an eventfd of our own cannot fail");
-        }
-    }
-
-    /// Clears a pending interrupt; whether there was one.
-    fn take_interrupt(&self) -> bool {
-        // The load first: most polls find nothing, and need not take the line from the others.
-        self.interrupted.load(Ordering::Acquire) && self.interrupted.swap(false, Ordering::AcqRel)
-    }
-
-    fn poll(&self, wait: Wait, ready: &mut ReadyList) -> io::Result<()> {
-        let Some(mut driver) = self.lock(wait) else {
-            return Ok(());
-        };
-        loop {
-            let timeout = match wait {
-                Wait::Now => Some(Duration::ZERO),
-                _ if self.take_interrupt() => Some(Duration::ZERO),
-                Wait::Forever => None,
-                Wait::Until(at) => driver.timer.timeout(at)?,
-            };
-            let woken = match driver.collect(timeout, ready) {
-                Ok(woken) => woken,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let interrupted = wait != Wait::Now && woken && self.take_interrupt();
-            if timeout.is_some() || interrupted || !ready.is_empty() {
-                return Ok(());
-            }
-            if matches!(wait, Wait::Until(at) if at <= Instant::now()) {
-                return Ok(());
-            }
-            // It was an event nobody waits for, or the timer of an earlier wait: go on.
-        }
-    }
-
     fn lock(&self, wait: Wait) -> Option<MutexGuard<'_, Driver>> {
         if wait != Wait::Now {
             // Held up only by polls with `Wait::Now`.
@@ -337,6 +449,14 @@ impl Shard {
 }
 
 impl Driver {
+    /// The timeout for a wait until `at`.
+    fn timeout(&mut self, at: Instant) -> io::Result<Option<Duration>> {
+        match &mut self.timer {
+            Some(timer) => timer.timeout(at),
+            None => Ok(Some(at.saturating_duration_since(Instant::now()))),
+        }
+    }
+
     /// One `epoll_wait`; whether the waker was among the events.
     fn collect(&mut self, timeout: Option<Duration>, ready: &mut ReadyList) -> io::Result<bool> {
         self.poll.poll(&mut self.events, timeout)?;
@@ -344,7 +464,11 @@ impl Driver {
         for event in &self.events {
             match event.token() {
                 WAKER => woken = true,
-                TIMER => self.timer.fired(),
+                TIMER => {
+                    if let Some(timer) = &mut self.timer {
+                        timer.fired();
+                    }
+                }
                 Token(token) => {
                     let Some((record, generation)) = record::Token::resolve(token) else {
                         continue;
