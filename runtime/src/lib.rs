@@ -132,9 +132,9 @@ mod builder;
 pub mod io;
 pub mod process;
 mod runtime;
+pub mod signal;
 pub mod sync;
 pub mod time;
-pub mod signal;
 
 pub use crate::builder::Builder;
 pub use crate::runtime::Runtime;
