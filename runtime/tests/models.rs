@@ -7,7 +7,23 @@
 //! be cancelled that a model marks. Whether a task spins, and whether it has waited long, is set by
 //! the model.
 //!
+//! **The models can fail.** These faults were planted, one at a time, and each seen to fail here:
+//!
+//! - *line*: its lock taken, or released, without its ordering
+//! - *mutex*: locked, locked after a wait, unlocked or handed over without its ordering; handed over
+//!   without `LOCKED`; handed over although locked; `WOKEN` kept by one who locks, or who joins the
+//!   line; joining the line without a look at `LOCKED`; `QUEUED` cleared while somebody is in line; a
+//!   cancelled waiter that stays in line; waiters taken in without `QUEUED`, or without waking one if
+//!   the mutex is free
+//! - *reader-writer lock*: each ordering relaxed; a barred reader that does not look at the phase, or
+//!   a writer that does not look at `leaving`, under the line's lock; readers let in before the phase
+//!   changes, or not at all; the next writer let in before; a downgrade that does not count as a
+//!   reader; a cancelled reader that stays in line; a `try_write` that ignores readers; a writer that
+//!   is let in by the last reader of an earlier one
+//! - *condition variable*: joining the line after the mutex is let go; marking it after that
+//!
 //! Models of two threads are explored with two or three preemptions, those of three with one or two.
+//! Where a race takes more, the model brings it about by stages.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
