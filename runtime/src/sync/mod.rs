@@ -46,6 +46,8 @@ mod poison;
 mod raw_barrier;
 mod raw_condvar;
 mod raw_mutex;
+#[cfg(test)]
+mod raw_mutex_tests;
 mod raw_once;
 mod raw_rwlock;
 mod rwlock;

@@ -280,6 +280,19 @@ impl RawMutex {
         }
     }
 
+    /// For tests: how many have joined the line at its end, and whether somebody is in it.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> (u64, bool) {
+        let line = self.line.lock();
+        (line.next_number(), !line.is_empty())
+    }
+
+    /// For tests: whether nobody owns it, waits for it or is about to.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == 0
+    }
+
     #[inline(always)]
     fn exchange(&self, state: &mut u32, next: u32, ordering: Ordering) -> bool {
         match self
@@ -298,73 +311,4 @@ impl RawMutex {
 /// `state` without `WOKEN`, if that belongs to the caller.
 fn give_up_woken(state: u32, awoke: bool) -> u32 {
     if awoke { state & !WOKEN } else { state }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-    use std::time::Duration;
-
-    use super::*;
-
-    /// Those who wait while it is held come in the order in which they came, handed over or not.
-    #[test]
-    fn the_line_is_first_come_first_served() {
-        // Only here can be seen who is in line.
-        let shared = Arc::new((RawMutex::new(), Mutex::new(Vec::new())));
-        for pause in [Duration::ZERO, Duration::from_millis(3)] {
-            shared.0.lock();
-            let before = shared.0.line.lock().next_number();
-            let threads: Vec<_> = (0..10)
-                .map(|i| {
-                    let theirs = shared.clone();
-                    let thread = std::thread::spawn(move || {
-                        theirs.0.lock();
-                        theirs.1.lock().unwrap().push(i);
-                        // SAFETY: locked above.
-                        unsafe { theirs.0.unlock() };
-                    });
-                    while shared.0.line.lock().next_number() != before + i + 1 {
-                        std::thread::yield_now();
-                    }
-                    thread
-                })
-                .collect();
-            std::thread::sleep(pause);
-            // SAFETY: locked above.
-            unsafe { shared.0.unlock() };
-            threads.into_iter().for_each(|t| t.join().unwrap());
-            let order = std::mem::take(&mut *shared.1.lock().unwrap());
-            assert_eq!(order, (0..10).collect::<Vec<_>>());
-        }
-        assert_eq!(shared.0.state.load(Ordering::Relaxed), 0);
-    }
-
-    /// A waiter that was passed over for long is given the mutex, although its owner wants it again
-    /// at once.
-    #[test]
-    fn the_starved_are_given_the_mutex() {
-        let mutex = Arc::new(RawMutex::new());
-        mutex.lock();
-        let theirs = mutex.clone();
-        let thread = std::thread::spawn(move || {
-            theirs.lock();
-            // SAFETY: locked above.
-            unsafe { theirs.unlock() };
-        });
-        let mut passed_over = 0;
-        while !thread.is_finished() {
-            std::thread::sleep(Duration::from_micros(300));
-            if mutex.state.load(Ordering::Relaxed) & QUEUED != 0 {
-                passed_over += 1;
-            }
-            // SAFETY: locked before.
-            unsafe { mutex.unlock() };
-            mutex.lock();
-            assert!(passed_over < 1000, "it is passed over again and again");
-        }
-        // SAFETY: locked in the loop.
-        unsafe { mutex.unlock() };
-        assert_eq!(mutex.state.load(Ordering::Relaxed), 0);
-    }
 }
