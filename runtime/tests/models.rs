@@ -20,7 +20,11 @@
 //!   changes, or not at all; the next writer let in before; a downgrade that does not count as a
 //!   reader; a cancelled reader that stays in line; a `try_write` that ignores readers; a writer that
 //!   is let in by the last reader of an earlier one
-//! - *condition variable*: joining the line after the mutex is let go; marking it after that
+//! - *condition variable*: joining the line after the mutex is let go; marking it after that; a
+//!   waiter that times out and stays in line; a line marked empty that is not
+//! - *once*: completion seen, or waited for, or announced without its ordering; those in line not
+//!   readied, readied before the end is announced, or forgotten when another run begins; joining the
+//!   line without a look at the phase
 //!
 //! Models of two threads are explored with two or three preemptions, those of three with one or two.
 //! Where a race takes more, the model brings it about by stages.

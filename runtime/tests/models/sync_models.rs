@@ -716,6 +716,24 @@ fn it_is_done_once_and_seen_by_all() {
 }
 
 #[test]
+fn who_sees_that_it_is_done_sees_what_was_done() {
+    explore(3, Settings::default(), || {
+        let shared = done();
+        together(vec![
+            task(&shared, run_once),
+            task(&shared, |(once, data)| {
+                for _ in 0..3 {
+                    if once.is_completed() {
+                        assert_eq!(data.get(), 1);
+                    }
+                    thread::yield_now();
+                }
+            }),
+        ]);
+    });
+}
+
+#[test]
 fn a_failed_run_makes_way_for_another() {
     explore(2, Settings::default(), || {
         let shared = done();
