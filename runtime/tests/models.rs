@@ -25,6 +25,8 @@
 //! - *once*: completion seen, or waited for, or announced without its ordering; those in line not
 //!   readied, readied before the end is announced, or forgotten when another run begins; joining the
 //!   line without a look at the phase
+//! - *barrier*: a round that does not end, or whose count goes on; one that goes when its wait is
+//!   cancelled; not all let go
 //!
 //! Models of two threads are explored with two or three preemptions, those of three with one or two.
 //! Where a race takes more, the model brings it about by stages.

@@ -791,13 +791,16 @@ fn a_barrier_is_crossed_together() {
         together(vec![task(&shared, side(0)), task(&shared, side(1))]);
     });
     explore(1, Settings::default(), || {
-        let shared = Arc::new((RawBarrier::new(), AtomicU32::new(0)));
+        let shared = Arc::new((RawBarrier::new(), AtomicU32::new(0), AtomicU32::new(0)));
         let side = |cancelled: bool| {
-            move |(barrier, leaders): &(RawBarrier, AtomicU32)| {
+            move |(barrier, leaders, come): &(RawBarrier, AtomicU32, AtomicU32)| {
                 if cancelled {
                     cancel_next_wait();
                 }
-                if barrier.wait(3) {
+                come.fetch_add(1, Ordering::Relaxed);
+                let leader = barrier.wait(3);
+                assert_eq!(come.load(Ordering::Relaxed), 3);
+                if leader {
                     leaders.fetch_add(1, Ordering::Relaxed);
                 }
             }
