@@ -28,6 +28,9 @@
 //! |---------------|----------------------------------------------------------------------------|
 //! | `slot.rs`     | who waits for a direction, and what has happened there: the protocol       |
 //! | `dry.rs`      | when a read need not try before it waits: a protocol, too                  |
+//! | `waiter.rs`   | who waits: a task or a future                                              |
+//! | `standing.rs` | how a future leaves a slot: a protocol                                     |
+//! | `future.rs`   | the operations as futures                                                  |
 //! | `record.rs`   | the two slots of each descriptor, in type-stable memory; tokens            |
 //! | `poller.rs`   | epoll, by way of mio, as the scheduler's event source                      |
 //! | `timer.rs`    | timed polls to the microsecond                                             |
@@ -59,6 +62,7 @@ mod address;
 mod blocked;
 mod child;
 mod dry;
+mod future;
 mod limits;
 mod members;
 mod pipe;
@@ -68,14 +72,17 @@ mod record;
 pub mod signal;
 mod slot;
 mod socket;
+mod standing;
 mod sync;
 mod sys;
 mod tcp;
 mod timer;
 mod udp;
 pub mod unix;
+mod waiter;
 
 pub use child::child_end;
+pub use future::Attempt;
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use pollable::Pollable;
 pub use poller::Poller;

@@ -26,7 +26,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use marmot_scheduler::wait::{Outcome, Publish, Reason, Ticket, Wait, Why};
+use marmot_scheduler::wait::{Outcome, Publish, Reason, Wait, Why};
 
 use crate::blocked::{Blocked, Entered};
 use crate::limits::{Limits, Passed};
@@ -35,6 +35,7 @@ use crate::poller::Poller;
 use crate::record::{Direction, Record};
 use crate::slot::Registered;
 use crate::sys;
+use crate::waiter::Waiter;
 
 /// A descriptor whose operations make the calling task wait: a goroutine parks in the poller of its
 /// runtime, a plain thread blocks in `poll(2)`. Sockets, pipes and the like are thin wrappers of it.
@@ -58,7 +59,7 @@ use crate::sys;
 /// ```
 pub struct Pollable<T: AsFd> {
     /// Before `io`: see invariant 3.
-    members: Members,
+    pub(crate) members: Members,
     /// Tasks that wait outside any poller.
     blocked: Blocked,
     read: Limits,
@@ -265,7 +266,7 @@ impl<T: AsFd> Pollable<T> {
         self.write.set_timeout(timeout)
     }
 
-    fn limits(&self, direction: Direction) -> &Limits {
+    pub(crate) fn limits(&self, direction: Direction) -> &Limits {
         match direction {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
@@ -279,10 +280,10 @@ impl<T: AsFd> Pollable<T> {
         self.members.for_each(|record| {
             record
                 .slot(direction)
-                .notify_all(|ticket| waiters.extend(ticket.claim(Outcome::Ready)));
+                .notify_all(|waiter| waiters.extend(waiter.claim()));
         });
-        for parked in waiters {
-            parked.ready();
+        for claimed in waiters {
+            claimed.ready();
         }
         self.blocked.ring();
     }
@@ -484,7 +485,7 @@ impl Manner {
     };
 
     #[inline]
-    fn after(self, error: &io::Error) -> Next {
+    pub(crate) fn after(self, error: &io::Error) -> Next {
         if (self.pauses)(error) {
             return Next::Pause;
         }
@@ -498,7 +499,7 @@ impl Manner {
 
 /// What has to be done after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(crate) enum Next {
     /// Wait for an event, and try again.
     Await,
     /// Wait for a while, and try again.
@@ -538,22 +539,18 @@ fn park(
     let outcome = wait.park(
         Why::on(reason(direction), record),
         until,
-        move || match slot.register(seen, ticket) {
+        move || match slot.register(seen, Waiter::Task(ticket)) {
             Registered::Waiting => Publish::Published,
             Registered::Moved(_) => Publish::Withdrawn,
         },
     );
     if outcome != Outcome::Ready {
-        let inherited = slot.withdraw(|other| other.same_task(ticket), claim);
-        if let Some(parked) = inherited {
-            parked.ready();
+        let inherited = slot.withdraw(|other| other.is_task(ticket), Waiter::claim);
+        if let Some(claimed) = inherited {
+            claimed.ready();
         }
     }
     outcome
-}
-
-fn claim(ticket: Ticket) -> Option<marmot_scheduler::wait::Parked> {
-    ticket.claim(Outcome::Ready)
 }
 
 /// The duty to pass an event on.
@@ -563,9 +560,9 @@ impl Drop for Baton {
     #[inline]
     fn drop(&mut self) {
         if let Some((record, direction)) = self.0
-            && let Some(parked) = record.slot(direction).pass_on(claim)
+            && let Some(claimed) = record.slot(direction).pass_on(Waiter::claim)
         {
-            parked.ready();
+            claimed.ready();
         }
     }
 }

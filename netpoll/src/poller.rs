@@ -33,7 +33,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 use marmot_scheduler::event::{EventSource, ReadyList, Wait};
-use marmot_scheduler::wait::Outcome;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token, Waker};
 
@@ -41,6 +40,7 @@ use crate::record::{self, Direction, Record, Stock};
 use crate::slot::Epoch;
 use crate::sys;
 use crate::timer::Timer;
+use crate::waiter::{Claimed, Waiter, wake};
 
 /// No packed token of a record is as large as these.
 const WAKER: Token = Token(usize::MAX);
@@ -218,6 +218,14 @@ impl Shared {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
                 Err(error) => return Err(error),
             };
+            if !driver.wakers.is_empty() {
+                // Not under the lock. What they have set going need not come by us, so this is the
+                // end of the wait.
+                let wakers = std::mem::take(&mut driver.wakers);
+                drop(driver);
+                wakers.into_iter().for_each(wake);
+                return Ok(());
+            }
             let interrupted = wait != Wait::Now && woken && self.take_interrupt();
             if timeout.is_some() || interrupted || !ready.is_empty() {
                 return Ok(());
@@ -244,6 +252,12 @@ impl Shared {
                 match driver.collect(Some(Duration::ZERO), ready) {
                     Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                     _ => {}
+                }
+                if !driver.wakers.is_empty() {
+                    let wakers = std::mem::take(&mut driver.wakers);
+                    drop(driver);
+                    wakers.into_iter().for_each(wake);
+                    return Ok(());
                 }
                 if wait == Wait::Now && !ready.is_empty() {
                     return Ok(());
@@ -294,6 +308,16 @@ impl Shared {
         Waiting(waiters)
     }
 
+    /// The same for a future, whose entry owns the guard.
+    pub(crate) fn enter_owned(self: &Arc<Self>, fd: RawFd) -> OwnedWaiting {
+        let shard = self.shard_of(fd);
+        self.shards[shard].waiters.fetch_add(1, Ordering::Relaxed);
+        OwnedWaiting {
+            shared: Arc::downgrade(self),
+            shard,
+        }
+    }
+
     /// Registers a descriptor, for both directions and all of its life. The epoch, of the slot for
     /// `direction`, is older than anything the kernel may report: if the descriptor is ready now,
     /// an event will say so.
@@ -337,6 +361,23 @@ impl std::panic::RefUnwindSafe for Shared {}
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// A future that counts as waiting. It may outlive the poller.
+#[derive(Debug)]
+pub(crate) struct OwnedWaiting {
+    shared: Weak<Shared>,
+    shard: usize,
+}
+
+impl Drop for OwnedWaiting {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.shards[self.shard]
+                .waiters
+                .fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -394,6 +435,8 @@ struct Driver {
     poll: mio::Poll,
     /// Kept for its memory; empty between polls.
     events: Events,
+    /// Of futures whose event was just collected. Empty whenever the lock is free.
+    wakers: Vec<std::task::Waker>,
     /// Only where there is one shard.
     timer: Option<Timer>,
 }
@@ -410,6 +453,7 @@ impl Shard {
             driver: Mutex::new(Driver {
                 poll,
                 events: Events::with_capacity(BATCH),
+                wakers: Vec::new(),
                 timer,
             }),
             registry,
@@ -478,10 +522,16 @@ impl Driver {
                         record.dry().never();
                     }
                     if event.is_readable() || ended {
-                        announce(record, Direction::Read, generation, ready);
+                        announce(record, Direction::Read, generation, ready, &mut self.wakers);
                     }
                     if event.is_writable() || event.is_error() || event.is_write_closed() {
-                        announce(record, Direction::Write, generation, ready);
+                        announce(
+                            record,
+                            Direction::Write,
+                            generation,
+                            ready,
+                            &mut self.wakers,
+                        );
                     }
                 }
             }
@@ -491,9 +541,17 @@ impl Driver {
 }
 
 #[inline]
-fn announce(record: &Record, direction: Direction, generation: u32, ready: &mut ReadyList) {
+fn announce(
+    record: &Record,
+    direction: Direction,
+    generation: u32,
+    ready: &mut ReadyList,
+    wakers: &mut Vec<std::task::Waker>,
+) {
     let slot = record.slot(direction);
-    if let Some(parked) = slot.notify_one(generation, |ticket| ticket.claim(Outcome::Ready)) {
-        ready.push(parked);
+    match slot.notify_one(generation, Waiter::claim) {
+        Some(Claimed::Task(parked)) => ready.push(parked),
+        Some(Claimed::Future(waker)) => wakers.push(waker),
+        None => {}
     }
 }

@@ -20,10 +20,10 @@
 use std::sync::{Mutex, OnceLock};
 
 use crossbeam_utils::CachePadded;
-use marmot_scheduler::wait::Ticket;
 
 use crate::dry::Dry;
 use crate::slot::Slot;
+use crate::waiter::Waiter;
 
 /// Which of a descriptor's two slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(crate) struct Record {
     index: u32,
     /// Written by readers and the poller.
     dry: Dry,
-    read: CachePadded<Slot<Ticket>>,
-    write: CachePadded<Slot<Ticket>>,
+    read: CachePadded<Slot<Waiter>>,
+    write: CachePadded<Slot<Waiter>>,
 }
 
 // A slot is whole between any two of its atomic operations.
@@ -49,7 +49,7 @@ impl std::panic::RefUnwindSafe for Record {}
 
 impl Record {
     #[inline]
-    pub(crate) fn slot(&self, direction: Direction) -> &Slot<Ticket> {
+    pub(crate) fn slot(&self, direction: Direction) -> &Slot<Waiter> {
         match direction {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
@@ -207,9 +207,9 @@ fn end_generation(record: &Record) {
     for direction in [Direction::Read, Direction::Write] {
         // Nobody waits on a descriptor that is given up, save late registrations, whose claims
         // fail. Were there one after all, it would get its system call's error.
-        record.slot(direction).retire(|ticket| {
-            if let Some(parked) = ticket.claim(marmot_scheduler::wait::Outcome::Ready) {
-                parked.ready_first();
+        record.slot(direction).retire(|waiter| {
+            if let Some(claimed) = waiter.claim() {
+                claimed.ready_first();
             }
         });
     }

@@ -354,9 +354,18 @@ impl<T> Slot<T> {
             }
         }
         if self.load().queued() {
+            // Dropped when the lock is released: the end of a waker may run anything.
+            let mut gone = Vec::new();
             let mut queue = self.lock();
-            queue.retain(|waiter| !mine(waiter));
+            let mut i = 0;
+            while i < queue.len() {
+                match mine(&queue[i]) {
+                    true => gone.extend(queue.remove(i)),
+                    false => i += 1,
+                }
+            }
             self.settle(&queue);
+            drop(queue);
         }
         claimed
     }

@@ -23,6 +23,11 @@
 //! | `never` after the slot was moved (in `Stream::poll`)              | `end_with_the_last_data`     |
 //! | a full read marks, too (in `Stream::read`)                        | `data_after_a_short_read`    |
 //! | the mark takes an epoch from after the read (in `Stream::read`)   | `data_after_a_short_read`    |
+//! | a future registers anew without leaving first (in `Future::poll`)  | `two_wakers_of_one_future`   |
+//! | a future does not mind that its entry was taken (in `leave`)      | `a_future_polled_again`      |
+//! | `abandon` does not pass the event on                              | `a_future_is_dropped`        |
+//! | `abandon` passes it on only if the entry was found                | `a_future_is_dropped`        |
+//! | `withdraw` leaves what stands in the queue                        | `withdrawal_is_complete`     |
 //! | `replace` frees without waiting; waits before it swaps            | `handlers_read_what_lives`   |
 //! | `read` loads the pointer before it counts itself in               | `handlers_read_what_lives`   |
 //! | `replace` loads the count, instead of adding nothing to it        | `handlers_read_what_lives`   |
@@ -42,6 +47,8 @@ mod dry;
 mod published;
 #[path = "../src/slot.rs"]
 mod slot;
+#[path = "../src/standing.rs"]
+mod standing;
 
 use dry::Dry;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -576,5 +583,120 @@ fn handlers_read_what_lives() {
         for reader in readers {
             reader.join().unwrap();
         }
+    });
+}
+
+/// A future that reads one byte: as in `future.rs`, its entries being tickets.
+struct Future {
+    net: Arc<Net>,
+    task: usize,
+    stands: bool,
+}
+
+impl Future {
+    fn new(net: &Arc<Net>, task: usize) -> Future {
+        Future {
+            net: net.clone(),
+            task,
+            stands: false,
+        }
+    }
+
+    /// Polls with a waker: true if it has its byte.
+    fn poll(&mut self, waker: &Ticket) -> bool {
+        let (slot, task) = (&self.net.slot, self.task);
+        let mut baton = false;
+        if std::mem::take(&mut self.stands) {
+            (baton, _) = standing::leave(slot, |t| t.task == task, claim);
+        }
+        loop {
+            let seen = slot.epoch();
+            if self.net.recv() {
+                if baton {
+                    slot.pass_on(claim);
+                }
+                return true;
+            }
+            if let Registered::Waiting = slot.register(seen, waker.clone()) {
+                self.stands = true;
+                return false;
+            }
+            baton = true;
+        }
+    }
+
+    /// Polls with a new waker each time that it is woken.
+    fn finish(mut self) {
+        loop {
+            let waker = ticket(self.task);
+            if self.poll(&waker) {
+                return;
+            }
+            assert_eq!(wait(&waker), READY);
+        }
+    }
+}
+
+impl Drop for Future {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.stands) {
+            let task = self.task;
+            let _ = standing::abandon(&self.net.slot, |t| t.task == task, claim);
+        }
+    }
+}
+
+/// A future that was pending is dropped while an event comes, and another waits behind it.
+#[test]
+fn a_future_is_dropped() {
+    model(3, || {
+        let net = Net::new();
+        let mut first = Future::new(&net, 1);
+        let mut second = Future::new(&net, 2);
+        let (one, two) = (ticket(1), ticket(2));
+        assert!(!first.poll(&one));
+        assert!(!second.poll(&two));
+        let dropping = thread::spawn(move || drop(first));
+        net.arrive(1);
+        dropping.join().unwrap();
+        assert_eq!(wait(&two), READY);
+        second.finish();
+        assert!(net.is_vacant());
+    });
+}
+
+/// A future is polled again, with another waker and without having been woken, while an event comes:
+/// the last waker is woken, or the byte is there, and nothing stays behind.
+#[test]
+fn two_wakers_of_one_future() {
+    model(3, || {
+        let net = Net::new();
+        let mut future = Future::new(&net, 1);
+        let old = ticket(1);
+        assert!(!future.poll(&old));
+        let polling = thread::spawn(move || future.finish());
+        net.arrive(1);
+        polling.join().unwrap();
+        assert!(net.is_vacant());
+    });
+}
+
+/// A future that was woken takes its byte, and passes the event on to one who waits behind it.
+#[test]
+fn a_future_polled_again() {
+    model(3, || {
+        let net = Net::new();
+        let mut first = Future::new(&net, 1);
+        let mut second = Future::new(&net, 2);
+        let (one, two) = (ticket(1), ticket(2));
+        assert!(!first.poll(&one));
+        assert!(!second.poll(&two));
+        let polling = thread::spawn(move || first.finish());
+        net.arrive(2);
+        // Whichever is woken, the other one is in its turn.
+        assert_eq!(wait(&two), READY);
+        second.finish();
+        polling.join().unwrap();
+        assert!(net.is_vacant());
     });
 }
