@@ -6,14 +6,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use marmot_scheduler::event::{EventSource, ReadyList, Wait};
 
 use crate::limits::Passed;
 use crate::pollable::{Manner, Next, Pollable};
-use crate::poller::Poller;
+use crate::poller::{Poller, Shared};
 use crate::record::Record;
 use crate::slot::Registered;
 use crate::standing;
@@ -131,18 +131,16 @@ where
             }
             // It has seen the end of it.
             baton = None;
-            let (shared, record, fresh) = match join(pollable, this.manner) {
+            let (shared, record) = match join(pollable, this.manner) {
                 Ok(joined) => joined,
                 Err(error) => return Poll::Ready(Err(error)),
             };
             known = Some(record);
-            let seen = match look {
-                // Registered just now: if there is something, an event will say so.
-                _ if fresh.is_some() => fresh,
-                Some((looked, seen)) if std::ptr::eq(looked, record) => Some(seen),
-                _ => None,
+            // The look has to come before the attempt, and before the deadline was read: whoever
+            // moves it passes by those who have registered. So after joining all is done once more.
+            let Some((_, seen)) = look.filter(|(looked, _)| std::ptr::eq(*looked, record)) else {
+                continue;
             };
-            let Some(seen) = seen else { continue };
             let waiter = Waiter::Future(Box::new(Standing {
                 id,
                 waker: context.waker().clone(),
@@ -181,23 +179,19 @@ impl<T: AsFd, F> fmt::Debug for Attempt<'_, T, F> {
     }
 }
 
-type Joined = (
-    std::sync::Arc<crate::poller::Shared>,
-    &'static Record,
-    Option<crate::slot::Epoch>,
-);
-
-/// The descriptor's record with the poller that is to wake us; and the epoch before it was
-/// registered, if that was just now.
-fn join<T: AsFd>(pollable: &Pollable<T>, manner: Manner) -> io::Result<Joined> {
+/// The poller that is to wake us, and the descriptor's record there.
+fn join<T: AsFd>(
+    pollable: &Pollable<T>,
+    manner: Manner,
+) -> io::Result<(Arc<Shared>, &'static Record)> {
     let fd = pollable.as_fd().as_raw_fd();
     Poller::with_current(|poller| {
         let shared = match poller {
             Some(poller) => poller.shared(),
             None => service()?.shared(),
         };
-        let (record, fresh) = pollable.members.join(shared, fd, manner.direction)?;
-        Ok((shared.clone(), record, fresh))
+        let (record, _) = pollable.members.join(shared, fd, manner.direction)?;
+        Ok((shared.clone(), record))
     })
 }
 
