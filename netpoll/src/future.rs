@@ -52,6 +52,21 @@ impl<T: AsFd> Pollable<T> {
     }
 
     /// [`write_with`](Self::write_with) as a future, as [`read_async`](Self::read_async) is.
+    ///
+    /// ```
+    /// use marmot_netpoll::Pollable;
+    /// use std::future::Future;
+    /// use std::io::{self, Write};
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    ///
+    /// let (_reader, writer) = io::pipe()?;
+    /// let writer = Pollable::new(writer)?;
+    /// let mut writing = pin!(writer.write_async(|mut pipe| pipe.write(b"hello")));
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert!(matches!(writing.as_mut().poll(&mut context), Poll::Ready(Ok(5))));
+    /// # io::Result::Ok(())
+    /// ```
     pub fn write_async<R, F>(&self, op: F) -> Attempt<'_, T, F>
     where
         F: FnMut(&T) -> io::Result<R> + Unpin,

@@ -53,6 +53,13 @@ macro_rules! end {
             ///
             /// # Errors
             /// If that cannot be done.
+            ///
+            /// ```
+            /// let (reader, writer) = std::io::pipe()?;
+            /// let reader = marmot_netpoll::PipeReader::new(reader.into())?;
+            /// let writer = marmot_netpoll::PipeWriter::new(writer.into())?;
+            /// # std::io::Result::Ok(())
+            /// ```
             pub fn new(fd: OwnedFd) -> io::Result<Self> {
                 Ok($name(Arc::new(Pollable::new(File::from(fd))?)))
             }
@@ -61,6 +68,12 @@ macro_rules! end {
             ///
             /// # Errors
             /// None today; the signature is std's.
+            ///
+            /// ```
+            /// let (reader, writer) = marmot_netpoll::pipe()?;
+            /// let (other_reader, other_writer) = (reader.try_clone()?, writer.try_clone()?);
+            /// # std::io::Result::Ok(())
+            /// ```
             pub fn try_clone(&self) -> io::Result<Self> {
                 Ok($name(self.0.clone()))
             }
@@ -70,6 +83,16 @@ macro_rules! end {
             ///
             /// # Errors
             /// None today.
+            ///
+            /// ```
+            /// use std::io::{ErrorKind, Read};
+            ///
+            /// let (mut reader, writer) = marmot_netpoll::pipe()?;
+            /// reader.set_deadline(Some(std::time::Instant::now()))?;
+            /// assert_eq!(reader.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
+            /// writer.set_deadline(None)?;
+            /// # std::io::Result::Ok(())
+            /// ```
             pub fn set_deadline(&self, at: Option<Instant>) -> io::Result<()> {
                 self.0.$deadline(at);
                 Ok(())
