@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::deadlock::{self, Runs};
 use crate::event::EventSource;
-use crate::flags::{CHAOS, Flags, STOPPING, WANTED};
+use crate::flags::{CHAOS, Flags, STOPPING, SURPLUS, WANTED};
 use crate::g::{Current, Runnable};
 use crate::idle::{FOREVER, Idle};
 use crate::machine::{M, MShared};
@@ -237,6 +237,9 @@ impl Sched {
         if !self.work_waits() {
             self.lot.put_back(p);
             self.idle.release(false);
+            if self.flags.has(SURPLUS) {
+                self.shed();
+            }
             // R6, on behalf of the machine that has lost it.
             if self.work_waits() {
                 self.wake_searcher();
@@ -285,6 +288,9 @@ impl Sched {
             self.lot.put_back(p);
         }
         self.idle.release(true);
+        if self.flags.has(SURPLUS) {
+            self.shed();
+        }
         // R6, on behalf of a machine that has lain down meanwhile and saw no idle processor.
         if self.lot.has_spares_beyond(0) && self.work_waits() {
             return self.wake_searcher();
