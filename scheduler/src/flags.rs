@@ -3,7 +3,7 @@
 //! A machine reads one word at the head of each scheduling round. It is almost always zero; what it
 //! may say is rare, so all of it shares the word, and the round pays for one load.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 /// The scheduler ends. Set once.
 pub(crate) const STOPPING: u32 = 1;

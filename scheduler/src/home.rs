@@ -8,13 +8,15 @@
 //! *Ready at home:*
 //! - H1 push the goroutine on the home queue
 //! - H2 fence
-//! - H3 read whether the machine rests: if so, call it (H4), under the lock of the park lot
+//! - H3 read whether the machine rests
+//! - H4 if so, call it: put it in line and say by a flag that there is a line, under the lock of the
+//!   park lot; then see to it that an idle processor comes to the line (H5 and H6 of `idle.rs`)
 //!
 //! *Lie down*, without a processor:
 //! - N1 say that it rests
 //! - N2 fence
-//! - N3 look at the home queue: if there is something, call itself (H4), and sleep until there is a
-//!   processor
+//! - N3 look at the home queue: if there is something, call itself (H4 to H6), and sleep until there
+//!   is a processor
 //!
 //! Of H2 and N2 one comes first. If it is H2, N3 sees the goroutine. If it is N2, H3 sees that the
 //! machine rests. The machine that was called is first in line for a processor, before all work

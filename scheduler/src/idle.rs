@@ -20,13 +20,19 @@
 //! - S3 read the count word: somebody searches, or no processor is idle: done
 //! - S4 reserve an idle processor and count one searcher more, in one step; then wake a machine
 //!
+//! *Call* (somebody wants a processor, not a search: a machine in line, H4 of `home.rs`; or one is
+//! to be put away, `resize.rs`), after it has said so by a flag:
+//! - H5 fence
+//! - H6 reserve an idle processor, however many search
+//!
 //! *Sleep* (a machine has found nothing):
 //! - R1 put the processor and itself on the lists
 //! - R2 count the processor idle and itself no longer searching, in one step
 //! - R3 fence
 //! - R4 take the poll word if it is free
 //! - R5 fence
-//! - R6 look at all queues and all timers once more; if there is something, reserve and go on
+//! - R6 look at the flags, all queues and all timers once more; if there is something, reserve and
+//!   go on
 //! - R7 sleep: in the event source until the next timer if it has the poll word, else on a futex
 //!
 //! *Stop searching* (a searcher has found work):
@@ -57,7 +63,7 @@
 //!
 //! 1. A processor is counted idle only while it is on the list and unreserved: R1 before R2. So
 //!    whoever reserves finds one on the list.
-//! 2. Whoever counts up the searchers (S4, R6, L3, `try_search`) counts them down again, by R2 or
+//! 2. Whoever counts up the searchers (S4, H6, R6, L3, `try_search`) counts them down again, by R2 or
 //!    F1.
 //! 3. At most one machine owns the poll word.
 
@@ -150,7 +156,7 @@ impl Idle {
         }
     }
 
-    /// S4, R6, L3: one idle processor less and one searcher more, in one step, so that of many
+    /// S4, H6, R6, L3: one idle processor less and one searcher more, in one step, so that of many
     /// submitters only one wakes a machine.
     fn reserve_from(&self, counts: Counts) -> Result<Reserved, Counts> {
         let next = counts.0 - IDLE + SEARCHING;
@@ -161,7 +167,7 @@ impl Idle {
             .map_err(Counts)
     }
 
-    /// Reserves an idle processor, however many search already (R6, L3, or with events in hand).
+    /// Reserves an idle processor, however many search already (H6, R6, L3, or with events in hand).
     pub(crate) fn reserve(&self) -> Option<Reserved> {
         let mut counts = self.counts();
         while counts.idle() > 0 {
@@ -171,6 +177,16 @@ impl Idle {
             }
         }
         None
+    }
+
+    /// H5 and H6, after a flag that says what for was set. `Some` obliges the caller to take the
+    /// processor off the list. A searcher does not stand in for it, as it does for a submission: it
+    /// cannot do this work, nor is its processor an idle one.
+    pub(crate) fn called(&self) -> Option<Reserved> {
+        // H5: partner R3. Whoever puts a processor on the list looks at the flags after it.
+        fence(Ordering::SeqCst);
+        // H6.
+        self.reserve()
     }
 
     /// A machine that has a processor but no work begins to search, unless half of the busy
@@ -210,7 +226,7 @@ impl Idle {
         let delta = if searching { IDLE - SEARCHING } else { IDLE };
         // R2. Release: R1 is visible to whoever reserves.
         self.counts.fetch_add(delta, Ordering::Release);
-        // R3: partners S2 and L2.
+        // R3: partners S2, H5 and L2.
         fence(Ordering::SeqCst);
     }
 

@@ -20,12 +20,10 @@
 //! `Size::lock` orders the changes. Under it the lock of the park lot is taken, and a table of
 //! processors is made; nothing waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use std::sync::{Mutex, MutexGuard};
-
 use crate::flags::SURPLUS;
 use crate::processor::P;
 use crate::sched::Sched;
+use crate::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -139,9 +137,8 @@ impl Sched {
                 }
                 self.flags.set(SURPLUS);
             }
-            // Partner: R3, after which `release_p` looks at the flag.
-            fence(Ordering::SeqCst);
-            if self.idle.reserve().is_none() {
+            // H5 and H6 of `idle.rs`: whoever puts one on the list looks at the flag after R3.
+            if self.idle.called().is_none() {
                 return;
             }
             let p = self.lot.take_reserved();

@@ -185,7 +185,7 @@ impl Sched {
         }
     }
 
-    /// H1 to H4: makes a goroutine runnable that may run on one machine only.
+    /// H1 to H6: makes a goroutine runnable that may run on one machine only.
     #[inline(never)]
     pub(crate) fn go_home(&self, r: Runnable, home: &MShared) {
         // H1.
@@ -195,15 +195,13 @@ impl Sched {
         }
     }
 
-    /// H4: the machine wants a processor.
+    /// H4 to H6: the machine wants a processor.
     pub(crate) fn call_home(&self, sleeper: &Arc<Sleeper>) {
         if !self.lot.call(sleeper, &self.flags) {
             return;
         }
-        // Partner: R3 of a machine that gives a processor up; it looks at the flag in R6. It is as
-        // with a submission, but that a searcher does not count: it cannot do this work.
-        fence(Ordering::SeqCst);
-        if self.idle.reserve().is_some() {
+        // H5 and H6.
+        if self.idle.called().is_some() {
             self.wake_machine();
         } else if self.blocking.load(Ordering::Relaxed) > 0 {
             self.sysmon.hurry();

@@ -3,14 +3,12 @@
 //! The threads of a model do not really sleep. Each says in the end what it did, and the model
 //! checks that nothing is forgotten: work that is left has somebody on the way to it.
 
-use std::panic::catch_unwind;
-
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
 
+use crate::fences::{self, Model};
 use crate::idle::{FOREVER, Idle};
-use crate::sync::{MISSED, WITHOUT};
 
 /// The queues, as far as the protocol sees them: whether there is work. Relaxed throughout, for
 /// the protocol's own fences have to carry the argument.
@@ -183,57 +181,21 @@ fn busy_against_sysmon() {
     assert!(!sleeps || woken, "sysmon sleeps beside a busy processor");
 }
 
-const MODELS: [(&str, fn()); 8] = [
-    ("submit against sleep", submit_against_sleep),
-    ("submit against found work", submit_against_found_work),
-    ("submit against two searchers", submit_against_two_searchers),
-    ("one is woken at a time", one_is_woken_at_a_time),
-    ("the reserved is listed", the_reserved_is_listed),
-    ("timer against poll", timer_against_poll),
-    ("leave poll against sleep", leave_poll_against_sleep),
-    ("busy against sysmon", busy_against_sysmon),
+pub const MODELS: [Model; 8] = [
+    Model::full("submit against sleep", submit_against_sleep),
+    Model::full("submit against found work", submit_against_found_work),
+    // Without the bound it takes half a minute.
+    Model::bounded("submit against two searchers", submit_against_two_searchers),
+    Model::full("one is woken at a time", one_is_woken_at_a_time),
+    Model::full("the reserved is listed", the_reserved_is_listed),
+    Model::full("timer against poll", timer_against_poll),
+    Model::full("leave poll against sleep", leave_poll_against_sleep),
+    Model::full("busy against sysmon", busy_against_sysmon),
 ];
-
-/// Explores a model. Those with three threads are bounded to three preemptions, which is where the
-/// known faults of such protocols show (and without the bound it takes half a minute).
-fn explore(model: fn()) {
-    let mut builder = loom::model::Builder::new();
-    if model as *const () == submit_against_two_searchers as *const () {
-        builder.preemption_bound = Some(3);
-    }
-    builder.check(model);
-}
 
 #[test]
 fn all_models_hold() {
-    for (name, model) in MODELS {
-        let begin = std::time::Instant::now();
-        explore(model);
-        println!("{name}: {:?}", begin.elapsed());
-    }
-}
-
-/// Takes each fence of `idle.rs` out in turn; some model has to fail.
-#[test]
-fn every_fence_is_needed() {
-    let source = include_str!("../../src/idle.rs");
-    let fences: Vec<u32> = (1..)
-        .zip(source.lines())
-        .filter(|(_, line)| line.contains("fence(Ordering::SeqCst)"))
-        .map(|(number, _)| number)
-        .collect();
-    assert_eq!(fences.len(), 8, "S2, F2, R3, R5, L2, T2, Y2, W1");
-    for line in fences {
-        let caught = MODELS.iter().find(|(_, model)| {
-            WITHOUT.set(Some(line));
-            let result = catch_unwind(|| explore(*model));
-            WITHOUT.set(None);
-            result.is_err()
-        });
-        assert!(MISSED.take(), "no model comes by the fence in line {line}");
-        let (name, _) = caught.unwrap_or_else(|| panic!("no model needs the fence in line {line}"));
-        println!("without the fence in line {line}: `{name}` fails, as it should");
-    }
+    fences::all_hold(&MODELS);
 }
 
 #[test]
