@@ -111,7 +111,7 @@ impl Sched {
             && self.next_deadline() == FOREVER
             && !self.source.has_waiters();
         let all = self.processors.all();
-        if !rests || all.iter().any(|p| !p.run_next.is_empty()) {
+        if !rests || all.iter().any(|p| p.queue.has_next()) {
             return None;
         }
         let ticks: u64 = all.iter().map(|p| u64::from(p.tick())).sum();

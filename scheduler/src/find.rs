@@ -6,16 +6,12 @@
 //! gives up a processor, not only by searchers.
 
 use std::ops::ControlFlow;
-use std::ptr::NonNull;
-
-use crossbeam_deque::Steal;
 
 use crate::clock;
 use crate::flags::{CHAOS, HURRY, STOPPING, SURPLUS, WANTED};
-use crate::g::{G, Runnable};
+use crate::g::Runnable;
 use crate::idle::FOREVER;
 use crate::machine::M;
-use crate::processor::PShared;
 
 /// Every so many rounds the global queue comes first, so that nobody starves there (Go's number).
 const GLOBAL_TICKS: u32 = 61;
@@ -191,7 +187,7 @@ impl M {
                 if victim.index == p.shared.index {
                     continue;
                 }
-                if let Some(r) = steal_half(victim, p.queue()) {
+                if let Some(r) = victim.queue.steal_half(p.queue()) {
                     return Some(r);
                 }
                 if last {
@@ -200,9 +196,8 @@ impl M {
                     {
                         return Some(r);
                     }
-                    if let Some(g) = steal_stuck_next(victim) {
-                        // SAFETY: what leaves `runnext` carries the right to run it.
-                        return Some(unsafe { Runnable::from_g(g) });
+                    if let Some(r) = victim.queue.steal_stuck_next(NEXT_BACK_OFF) {
+                        return Some(r);
                     }
                 }
             }
@@ -213,31 +208,4 @@ impl M {
         }
         None
     }
-}
-
-/// Steals half of the victim's queue, up to the library's batch; the first of them is returned.
-fn steal_half(victim: &PShared, into: &crossbeam_deque::Worker<Runnable>) -> Option<Runnable> {
-    loop {
-        match victim.stealer.steal_batch_and_pop(into) {
-            Steal::Success(r) => return Some(r),
-            Steal::Empty => return None,
-            Steal::Retry => std::hint::spin_loop(),
-        }
-    }
-}
-
-/// Takes the victim's `runnext` if the victim makes no progress: a goroutine just readied there
-/// will be run there, warm, unless the one that readied it goes on for long.
-fn steal_stuck_next(victim: &PShared) -> Option<NonNull<G>> {
-    if victim.run_next.is_empty() {
-        return None;
-    }
-    let tick = victim.tick();
-    for _ in 0..NEXT_BACK_OFF {
-        std::hint::spin_loop();
-        if victim.tick() != tick {
-            return None;
-        }
-    }
-    victim.run_next.take()
 }

@@ -203,7 +203,7 @@
 //! | `thread_waiter.rs` | the waiter that is an OS thread |
 //! | `machine.rs`, `find.rs` | the scheduling loop, and the order in which it looks for work |
 //! | `sleep.rs` | how a machine without work sleeps and comes back |
-//! | `processor.rs`, `run_next.rs` | the processor, its queue and its slot |
+//! | `processor.rs`, `run_queue.rs`, `run_next.rs` | the processor, its queue and its slot |
 //! | `procs.rs`, `resize.rs`, `limits.rs` | the table of processors, and how many there are |
 //! | `bound.rs`, `home.rs` | goroutines that stay on one machine |
 //! | `flags.rs` | the rare things that a machine heeds at the head of a round |
@@ -260,6 +260,7 @@ pub mod random;
 mod report;
 mod resize;
 mod run_next;
+mod run_queue;
 mod sched;
 mod scope;
 mod sleep;

@@ -1,27 +1,23 @@
-//! `P`, the processor: the right to run goroutines, with the queue and caches that go with it.
+//! `P`, the processor: the right to run goroutines, with the queue and the caches that go with it.
 //!
 //! There are `max_procs` of them. A processor has two halves: [`P`], which its current machine
 //! owns and moves around as a `Box`, and [`PShared`], which everybody can look at.
 
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-use crossbeam_deque::{Stealer, Worker};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arena::{self, Slot, StackClass, Trimmer};
 use crate::g::{G, Runnable};
 use crate::random::Random;
-use crate::run_next::RunNext;
+use crate::run_queue::{Far, Item, RunQueue};
 use crate::timers::Timers;
 
 /// Free stacks a processor keeps for itself; half of them move when it has too many or none.
 const STACK_CACHE: usize = 256;
 /// Goroutine ids taken from the shared counter at once.
 const ID_BLOCK: u64 = 1024;
-/// Turns in a row that `runnext` may have.
-const RUN_NEXT_BOUND: u32 = 64;
-
 /// The next unused goroutine id in the process. 0 is nobody's.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -30,16 +26,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct PShared {
     /// Constant.
     pub(crate) index: u32,
-    /// Takes from the other end of the queue. Any thief.
-    pub(crate) stealer: Stealer<Runnable>,
-    /// Put by the owner, taken by the owner or, on its last pass, a thief.
-    pub(crate) run_next: RunNext<G>,
+    /// What others see of its queue.
+    pub(crate) queue: Arc<Far<Runnable>>,
     pub(crate) timers: Timers,
-    /// Counts scheduling rounds. Written by the owner, read by thieves and sysmon.
-    tick: AtomicU32,
-    /// Turns that `runnext` had in a row, which share a time slice. Written by the owner, read by
-    /// sysmon.
-    in_a_row: AtomicU32,
     /// Goroutines spawned and ended here. Written by the owner, read for reports.
     spawned: AtomicU64,
     ended: AtomicU64,
@@ -47,13 +36,11 @@ pub(crate) struct PShared {
 
 impl PShared {
     pub(crate) fn tick(&self) -> u32 {
-        self.tick.load(Ordering::Relaxed)
+        self.queue.tick()
     }
 
-    /// Names the time slice: it stays while `runnext` has its turns.
     pub(crate) fn slice(&self) -> u32 {
-        let in_a_row = self.in_a_row.load(Ordering::Relaxed);
-        self.tick().wrapping_sub(in_a_row)
+        self.queue.slice()
     }
 
     pub(crate) fn spawned(&self) -> u64 {
@@ -62,6 +49,21 @@ impl PShared {
 
     pub(crate) fn ended(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
+    }
+}
+
+impl Item for Runnable {
+    type Target = G;
+
+    #[inline]
+    fn into_pointer(self) -> NonNull<G> {
+        self.into_g()
+    }
+
+    #[inline]
+    unsafe fn from_pointer(pointer: NonNull<G>) -> Self {
+        // SAFETY: the caller's promise: the pointer is a right to the goroutine, and the only one.
+        unsafe { Runnable::from_g(pointer) }
     }
 }
 
@@ -74,7 +76,7 @@ fn bump(counter: &AtomicU64) {
 #[derive(Debug)]
 pub(crate) struct P {
     pub(crate) shared: Arc<PShared>,
-    queue: Worker<Runnable>,
+    queue: RunQueue<Runnable>,
     pub(crate) random: Random,
     /// Free stacks of the default class.
     stacks: RefCell<Vec<Slot>>,
@@ -86,14 +88,11 @@ pub(crate) struct P {
 
 impl P {
     pub(crate) fn new(index: u32, class: StackClass, seed: u64) -> (Box<P>, Arc<PShared>) {
-        let queue = Worker::new_fifo();
+        let queue = RunQueue::new();
         let shared = Arc::new(PShared {
             index,
-            stealer: queue.stealer(),
-            run_next: RunNext::new(),
+            queue: queue.far().clone(),
             timers: Timers::new(),
-            tick: AtomicU32::new(0),
-            in_a_row: AtomicU32::new(0),
             spawned: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         });
@@ -112,16 +111,17 @@ impl P {
     /// Begins a scheduling round.
     #[inline]
     pub(crate) fn next_tick(&self) -> u32 {
-        let tick = self.shared.tick().wrapping_add(1);
-        self.shared.tick.store(tick, Ordering::Relaxed);
-        tick
+        self.queue.next_tick()
+    }
+
+    /// The queue of its runnable goroutines.
+    #[inline]
+    pub(crate) fn queue(&self) -> &RunQueue<Runnable> {
+        &self.queue
     }
 
     /// Queues a goroutine behind all others here.
-    ///
-    /// Not inlined: a queue that grows uses a thread-local of its library, whose address must not
-    /// be remembered by a caller that parks later (H1).
-    #[inline(never)]
+    #[inline]
     pub(crate) fn push(&self, r: Runnable) {
         self.queue.push(r);
     }
@@ -130,66 +130,28 @@ impl P {
     #[inline]
     #[must_use]
     pub(crate) fn put_next(&self, r: Runnable) -> bool {
-        match self.shared.run_next.put(r.into_g()) {
-            None => false,
-            Some(displaced) => {
-                // SAFETY: what leaves the slot carries the right to run it.
-                self.push(unsafe { Runnable::from_g(displaced) });
-                true
-            }
-        }
+        self.queue.put_next(r)
     }
 
-    /// The next goroutine of this processor: `runnext`, then the queue.
+    /// The next goroutine of this processor.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable> {
-        let in_a_row = &self.shared.in_a_row;
-        if let Some(next) = self.take_next() {
-            let turns = in_a_row.load(Ordering::Relaxed) + 1;
-            if turns < RUN_NEXT_BOUND {
-                in_a_row.store(turns, Ordering::Relaxed);
-                return Some(next);
-            }
-            // It had its share: once through the queue, so that a pair that hands over to each
-            // other for ever does not starve the rest.
-            self.push(next);
-        }
-        in_a_row.store(0, Ordering::Relaxed);
         self.queue.pop()
     }
 
-    /// The time slice is spent: what is in `runnext` goes through the queue as well.
-    #[cold]
+    /// The time slice is spent.
     pub(crate) fn end_slice(&self) {
-        self.shared
-            .in_a_row
-            .store(RUN_NEXT_BOUND, Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn take_next(&self) -> Option<Runnable> {
-        self.shared
-            .run_next
-            .take()
-            // SAFETY: what leaves the slot carries the right to run it.
-            .map(|g| unsafe { Runnable::from_g(g) })
+        self.queue.end_slice();
     }
 
     /// Whether nothing is queued here.
     pub(crate) fn has_nothing(&self) -> bool {
-        self.shared.run_next.is_empty() && self.queue.is_empty()
+        self.queue.has_nothing()
     }
 
     /// Moves what is in `runnext` to the queue, where others see it.
     pub(crate) fn expose_next(&self) {
-        if let Some(next) = self.take_next() {
-            self.push(next);
-        }
-    }
-
-    /// The queue, as the destination of a theft. Empty when a theft begins.
-    pub(crate) fn queue(&self) -> &Worker<Runnable> {
-        &self.queue
+        self.queue.expose_next();
     }
 
     /// A free stack. Default class only from the cache.

@@ -348,7 +348,7 @@ impl Sched {
     pub(crate) fn work_visible(&self) -> bool {
         !self.global.is_empty()
             || self.flags.has(WANTED)
-            || self.processors.all().iter().any(|p| !p.stealer.is_empty())
+            || self.processors.all().iter().any(|p| !p.queue.is_empty())
     }
 
     /// R6: the earliest deadline of all timers, or `FOREVER`.
@@ -385,7 +385,7 @@ impl Sched {
         loop {
             match self
                 .global
-                .steal_batch_with_limit_and_pop(p.queue(), share.min(64))
+                .steal_batch_with_limit_and_pop(p.queue().worker(), share.min(64))
             {
                 Steal::Success(r) => return Some(r),
                 Steal::Empty => return None,
@@ -446,7 +446,7 @@ impl Sched {
     /// timers and events. For the decision to take a processor away.
     pub(crate) fn work_waits(&self) -> bool {
         self.work_visible()
-            || self.processors.all().iter().any(|p| !p.run_next.is_empty())
+            || self.processors.all().iter().any(|p| p.queue.has_next())
             || (!self.idle.is_polling()
                 && (self.source.has_waiters() || self.next_deadline() != FOREVER))
     }
@@ -455,8 +455,8 @@ impl Sched {
     /// one when `work_waits`.
     pub(crate) fn missing_processors(&self) -> usize {
         let all = self.processors.all();
-        let queued: usize = all.iter().map(|p| p.stealer.len()).sum();
-        let next = all.iter().filter(|p| !p.run_next.is_empty()).count();
+        let queued: usize = all.iter().map(|p| p.queue.len()).sum();
+        let next = all.iter().filter(|p| p.queue.has_next()).count();
         (queued + next + self.global.len() + self.lot.in_line()).max(1)
     }
 

@@ -1,4 +1,4 @@
-//! The atomics, cells and locks that the pure protocols are written against.
+//! The atomics, cells, locks and queues that the pure protocols are written against.
 //!
 //! A pure protocol file names `crate::sync` and nothing else that synchronises. In this crate the
 //! names mean std's types; the model tests include the same source files into a crate of their own
@@ -7,6 +7,8 @@
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use std::sync::{Mutex, MutexGuard};
+
+pub(crate) use crossbeam_deque::{Steal, Stealer, Worker};
 
 /// `std::cell::UnsafeCell` with loom's interface.
 #[derive(Debug)]

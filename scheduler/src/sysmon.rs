@@ -187,7 +187,7 @@ impl View {
                 seen.since = now;
                 continue;
             }
-            if !(p.run_next.is_empty() && p.stealer.is_empty()) && sched.wake_searcher() {
+            if (p.queue.has_next() || !p.queue.is_empty()) && sched.wake_searcher() {
                 helped = true;
             }
             // One that sleeps until its earliest timer is on time by itself.

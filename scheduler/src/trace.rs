@@ -59,7 +59,7 @@ impl Trace {
 }
 
 fn queued(p: &PShared) -> usize {
-    p.stealer.len() + usize::from(!p.run_next.is_empty())
+    p.queue.len() + usize::from(p.queue.has_next())
 }
 
 fn line(sched: &Sched, since: Duration) -> String {
