@@ -9,11 +9,9 @@
 //! adds, by whichever machine a goroutine runs on when it cancels, and by whoever fires. Under it
 //! tickets are claimed; nothing is readied, and no system call is made.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
-
 use crate::event::ReadyList;
 use crate::idle::FOREVER;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::timer_heap::{Key, TimerHeap};
 use crate::wait::{Outcome, Ticket};
 

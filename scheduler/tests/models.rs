@@ -29,11 +29,18 @@ mod park_token;
 mod resize;
 #[path = "../src/run_next.rs"]
 mod run_next;
+#[path = "../src/run_queue.rs"]
+mod run_queue;
+#[path = "../src/timer_heap.rs"]
+mod timer_heap;
+#[path = "../src/timers.rs"]
+mod timers;
 #[path = "../src/wait_word.rs"]
 mod wait_word;
 
 /// What `crate::sync` means in the included files: loom, with fences that can be taken out.
 mod sync {
+    pub use crate::deque::{Steal, Stealer, Worker};
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
     pub use loom::sync::{Mutex, MutexGuard};
@@ -91,6 +98,20 @@ mod barrier {
     }
 }
 
+/// What `crate::event` and `crate::wait` mean in `timers.rs`: waiters that are nothing but a word.
+mod event {
+    pub use crate::waiter::ReadyList;
+}
+mod wait {
+    pub use crate::wait_word::Outcome;
+    pub use crate::waiter::Ticket;
+}
+
+#[path = "models/deque.rs"]
+mod deque;
+#[path = "models/waiter.rs"]
+mod waiter;
+
 /// What `crate::sched` and `crate::processor` mean in `resize.rs`.
 #[path = "models/stand_in.rs"]
 mod stand_in;
@@ -111,5 +132,9 @@ mod home_models;
 mod idle_models;
 #[path = "models/resize_models.rs"]
 mod resize_models;
+#[path = "models/run_queue_models.rs"]
+mod run_queue_models;
+#[path = "models/timer_models.rs"]
+mod timer_models;
 #[path = "models/wait_models.rs"]
 mod wait_models;

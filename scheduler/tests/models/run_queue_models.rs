@@ -1,0 +1,220 @@
+//! The run queue: each goroutine is run once, by somebody who sees its state, and none is starved.
+//!
+//! Loom lets a plain store come before a read-modify-write of another thread that was made earlier,
+//! if neither happens before the other, which the language does not. So no model here has the owner
+//! fill `runnext` again after both it and a thief have emptied it; `tests/shuttle.rs` does that.
+
+use std::ptr::NonNull;
+
+use loom::cell::UnsafeCell;
+use loom::thread;
+
+use crate::fences::{self, Model};
+use crate::run_queue::{Far, Item, RunQueue};
+
+/// The right to run a goroutine, whose state is how often somebody has touched it.
+struct Runnable(NonNull<UnsafeCell<u32>>);
+
+// SAFETY: whether its uses are exclusive is what the models check.
+unsafe impl Send for Runnable {}
+
+impl Item for Runnable {
+    type Target = UnsafeCell<u32>;
+
+    fn into_pointer(self) -> NonNull<UnsafeCell<u32>> {
+        self.0
+    }
+
+    unsafe fn from_pointer(pointer: NonNull<UnsafeCell<u32>>) -> Self {
+        Runnable(pointer)
+    }
+}
+
+impl Runnable {
+    /// Runs it: who does that without the right, or without seeing what was done before, is caught.
+    fn run(&self) {
+        // SAFETY: freed in `Goroutines::check` only.
+        unsafe { self.0.as_ref() }.with_mut(|state| unsafe { *state += 1 });
+    }
+}
+
+/// The goroutines of a model.
+struct Goroutines(Vec<NonNull<UnsafeCell<u32>>>);
+
+impl Goroutines {
+    /// As many new ones.
+    fn new(count: usize) -> Self {
+        let new = |_| NonNull::from(Box::leak(Box::new(UnsafeCell::new(0))));
+        Goroutines((0..count).map(new).collect())
+    }
+
+    /// Makes one of them runnable, having touched it.
+    fn ready(&self, index: usize) -> Runnable {
+        let runnable = Runnable(self.0[index]);
+        runnable.run();
+        runnable
+    }
+
+    /// Each was readied once and run once.
+    fn check(self) {
+        for goroutine in self.0 {
+            // SAFETY: from `Box::leak`, and nobody uses it any more.
+            let state = unsafe { Box::from_raw(goroutine.as_ptr()) };
+            assert_eq!(
+                state.with(|n| unsafe { *n }),
+                2,
+                "readied once and run once"
+            );
+        }
+    }
+}
+
+/// Runs all that is left.
+fn drain(queue: &RunQueue<Runnable>) {
+    while let Some(runnable) = queue.pop() {
+        runnable.run();
+    }
+}
+
+/// A thief's whole search of one victim.
+fn steal(far: &Far<Runnable>) {
+    let own = RunQueue::new();
+    if let Some(first) = far.steal_half(&own) {
+        first.run();
+        drain(&own);
+    } else if let Some(next) = far.steal_stuck_next(1) {
+        next.run();
+    }
+}
+
+/// The owner readies and runs while two thieves search.
+fn owner_against_two_thieves() {
+    let goroutines = Goroutines::new(3);
+    let queue = RunQueue::new();
+    queue.next_tick();
+    assert!(!queue.put_next(goroutines.ready(0)));
+    let thieves = [(), ()].map(|()| {
+        let far = queue.far().clone();
+        thread::spawn(move || steal(&far))
+    });
+    // It displaces the first, unless a thief was faster.
+    let _ = queue.put_next(goroutines.ready(1));
+    if let Some(next) = queue.pop() {
+        next.run();
+    }
+    queue.push(goroutines.ready(2));
+    drain(&queue);
+    for thief in thieves {
+        thief.join().unwrap();
+    }
+    goroutines.check();
+}
+
+/// The owner shows what is in `runnext`, and ends its slice, while a thief takes from there.
+fn expose_against_a_thief() {
+    let goroutines = Goroutines::new(2);
+    let queue = RunQueue::new();
+    assert!(!queue.put_next(goroutines.ready(0)));
+    let thief = thread::spawn({
+        let far = queue.far().clone();
+        move || steal(&far)
+    });
+    queue.expose_next();
+    queue.push(goroutines.ready(1));
+    queue.end_slice();
+    drain(&queue);
+    assert!(queue.has_nothing());
+    thief.join().unwrap();
+    goroutines.check();
+}
+
+const MODELS: [Model; 2] = [
+    Model::bounded("owner against two thieves", owner_against_two_thieves),
+    Model::full("expose against a thief", expose_against_a_thief),
+];
+
+#[test]
+fn all_models_hold() {
+    fences::all_hold(&MODELS);
+}
+
+/// How many turns a pair has that readies each other before what waits in the queue has its own.
+fn turns_before_the_third(queue: &RunQueue<Runnable>, goroutines: &Goroutines) -> u32 {
+    queue.push(Runnable(goroutines.0[2]));
+    let mut running = 0;
+    for turns in 1.. {
+        assert!(turns < 1000, "it is starved");
+        let _ = queue.put_next(Runnable(goroutines.0[1 - running]));
+        queue.next_tick();
+        let next = queue.pop().unwrap().0;
+        if next == goroutines.0[2] {
+            return turns;
+        }
+        running = 1 - running;
+        assert_eq!(next, goroutines.0[running]);
+    }
+    unreachable!()
+}
+
+/// A long run, of one schedule.
+fn in_one_thread(model: fn()) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 100_000;
+    builder.check(model);
+}
+
+#[test]
+fn a_pair_does_not_starve_the_queue() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(3);
+        let queue = RunQueue::new();
+        let slice = queue.far().slice();
+        assert_eq!(turns_before_the_third(&queue, &goroutines), 64);
+        // The one that did not get its turn is behind.
+        assert!(!queue.has_nothing() && !queue.far().has_next());
+        assert_ne!(queue.far().slice(), slice, "a new slice");
+        assert!(queue.pop().is_some() && queue.has_nothing());
+        // Again, from the beginning.
+        assert_eq!(turns_before_the_third(&queue, &goroutines), 64);
+    });
+}
+
+#[test]
+fn the_slice_lasts_while_runnext_has_its_turns() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(2);
+        let queue = RunQueue::new();
+        let slice = queue.far().slice();
+        for turn in 0..63 {
+            assert!(!queue.put_next(Runnable(goroutines.0[turn % 2])));
+            queue.next_tick();
+            assert!(queue.pop().is_some());
+            assert_eq!(queue.far().slice(), slice);
+        }
+        // Its end brings the queue to its turn at once.
+        queue.push(Runnable(goroutines.0[0]));
+        assert!(!queue.put_next(Runnable(goroutines.0[1])));
+        queue.end_slice();
+        queue.next_tick();
+        assert_eq!(queue.pop().unwrap().0, goroutines.0[0]);
+        assert_eq!(queue.far().slice(), 64);
+    });
+}
+
+#[test]
+fn a_thief_leaves_the_next_of_an_owner_that_moves_on() {
+    loom::model(|| {
+        let goroutines = Goroutines::new(1);
+        let queue = RunQueue::new();
+        assert!(queue.far().steal_stuck_next(1).is_none());
+        assert!(!queue.put_next(Runnable(goroutines.0[0])));
+        let owner = thread::spawn({
+            let far = queue.far().clone();
+            move || far.steal_stuck_next(1)
+        });
+        queue.next_tick();
+        let mine = queue.pop();
+        let stolen = owner.join().unwrap();
+        assert!(mine.is_some() != stolen.is_some());
+    });
+}
