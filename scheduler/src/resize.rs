@@ -146,6 +146,10 @@ impl Sched {
                 // Wanted again, just now.
                 self.lot.put_back(p);
                 self.idle.release(true);
+                // R6: somebody may have left work to the searcher that the reservation counted.
+                if self.work_visible() {
+                    self.wake_searcher();
+                }
             } else if self.idle.found_work() {
                 // The reservation has counted a searcher.
                 self.wake_for_rest();
