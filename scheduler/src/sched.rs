@@ -289,8 +289,9 @@ impl Sched {
         if self.flags.has(SURPLUS) {
             self.shed();
         }
-        // R6, on behalf of a machine that has lain down meanwhile and saw no idle processor.
-        if self.lot.has_spares_beyond(0) && self.work_waits() {
+        // R6, on behalf of a machine that has lain down meanwhile, or is in line, and saw no idle
+        // processor.
+        if (self.flags.has(WANTED) || self.lot.has_spares_beyond(0)) && self.work_waits() {
             return self.wake_searcher();
         }
         false
