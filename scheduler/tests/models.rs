@@ -43,7 +43,7 @@ mod sync {
     pub use crate::deque::{Steal, Stealer, Worker};
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-    pub use loom::sync::{Mutex, MutexGuard};
+    pub use loom::sync::{Arc, Mutex, MutexGuard};
 
     use std::cell::Cell;
     use std::panic::Location;

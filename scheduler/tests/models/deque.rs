@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use loom::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard};
 
 type List<T> = Arc<Mutex<VecDeque<T>>>;
 

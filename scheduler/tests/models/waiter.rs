@@ -1,7 +1,6 @@
-//! Waiters for the model of the timers: a wait word, and rights that are counted and not used.
+//! Waiters for the models of the timers: a wait word, and rights that are counted and not used.
 
-use loom::sync::Arc;
-
+use crate::sync::Arc;
 use crate::wait_word::{Outcome, WaitNumber, WaitWord};
 
 /// The name of one wait.
