@@ -282,7 +282,8 @@ fn the_guard_is_still_there() {
         }
         scheduler(1).handle().run(|| {
             crowd(5000);
-            assert!(scavenge_stacks() > 4000);
+            // Sysmon may have seen to some of them.
+            while scavenge_stacks() > 0 {}
             // All that are taken now were without memory, but for the reserve and the cache.
             let others: Vec<_> = (0..2000).map(|_| go(park)).collect();
             let deep = goroutine::Builder::new().name("deep".to_owned());
