@@ -64,7 +64,8 @@
 //! 1. A processor is counted idle only while it is on the list and unreserved: R1 before R2. So
 //!    whoever reserves finds one on the list.
 //! 2. Whoever counts up the searchers (S4, H6, R6, L3, `try_search`) counts them down again, by R2 or
-//!    F1.
+//!    F1, and looks after that, R6 or F3, be it that no search came of it: somebody may have left
+//!    work to the searcher that was counted (S3).
 //! 3. At most one machine owns the poll word.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};

@@ -25,13 +25,13 @@ impl Model {
         }
     }
 
-    /// Those with three preemptions at most, which is where the known faults of such protocols
-    /// show: for three threads.
-    pub const fn bounded(name: &'static str, model: fn()) -> Self {
+    /// Those with so many preemptions at most, for three threads: the known faults of such protocols
+    /// show with two or three.
+    pub const fn bounded(bound: usize, name: &'static str, model: fn()) -> Self {
         Model {
             name,
             model,
-            bound: Some(3),
+            bound: Some(bound),
         }
     }
 

@@ -198,16 +198,30 @@ fn call_against_hand_off() {
     sched.check();
 }
 
-pub const MODELS: [Model; 6] = [
+/// Two stand in line for one processor: the flag stays for the second.
+fn two_in_line() {
+    let sched = Sched::new(0, 1);
+    for machine in [0, 1] {
+        sched.enlist(machine, None);
+        sched.go_home(machine);
+    }
+    sched.hand_off(Box::new(P));
+    assert_eq!(sched.lot.lock().line.len(), 1);
+    sched.check();
+}
+
+pub const MODELS: [Model; 7] = [
     Model::full("readied while it lies down", readied_while_it_lies_down),
-    Model::bounded("two are readied", two_are_readied),
-    Model::bounded("called while it gets up", called_while_it_gets_up),
+    Model::bounded(3, "two are readied", two_are_readied),
+    Model::bounded(3, "called while it gets up", called_while_it_gets_up),
+    Model::full("two in line", two_in_line),
     Model::full("call against release", call_against_release),
     Model::bounded(
+        3,
         "call against release and lying down",
         call_against_release_and_lying_down,
     ),
-    Model::bounded("call against hand-off", call_against_hand_off),
+    Model::bounded(3, "call against hand-off", call_against_hand_off),
 ];
 
 #[test]

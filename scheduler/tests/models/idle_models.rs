@@ -185,7 +185,11 @@ pub const MODELS: [Model; 8] = [
     Model::full("submit against sleep", submit_against_sleep),
     Model::full("submit against found work", submit_against_found_work),
     // Without the bound it takes half a minute.
-    Model::bounded("submit against two searchers", submit_against_two_searchers),
+    Model::bounded(
+        3,
+        "submit against two searchers",
+        submit_against_two_searchers,
+    ),
     Model::full("one is woken at a time", one_is_woken_at_a_time),
     Model::full("the reserved is listed", the_reserved_is_listed),
     Model::full("timer against poll", timer_against_poll),

@@ -94,14 +94,47 @@ fn fewer_against_hand_off() {
     check(&sched);
 }
 
-pub const MODELS: [Model; 5] = [
+/// One less, while a machine searches: it is no reason to leave the idle one where it is.
+fn fewer_beside_a_searcher() {
+    let sched = Sched::new(1, 1);
+    sched.lot.lock().running = 1;
+    assert!(sched.idle.try_search(2));
+    sched.set_max_procs(1);
+    check(&sched);
+    assert_eq!(sched.size.alive(), 1);
+}
+
+/// One less and then two more, by two, while a machine is called: the processor that was to be put
+/// away is kept, and whoever has left work to the searcher that was counted meanwhile is served.
+fn kept_against_call() {
+    let sched = Sched::new(1, 1);
+    sched.lot.lock().running = 1;
+    sched.enlist(0, None);
+    let fewer = thread::spawn({
+        let sched = sched.clone();
+        move || sched.set_max_procs(1)
+    });
+    let readier = thread::spawn({
+        let sched = sched.clone();
+        move || sched.go_home(0)
+    });
+    sched.set_max_procs(3);
+    fewer.join().unwrap();
+    readier.join().unwrap();
+    check(&sched);
+    sched.check();
+}
+
+pub const MODELS: [Model; 7] = [
     Model::full("fewer against release", fewer_against_release),
-    Model::bounded("fewer against two releases", fewer_against_two_releases),
+    Model::bounded(2, "fewer against two releases", fewer_against_two_releases),
     Model::full(
         "fewer and more against release",
         fewer_and_more_against_release,
     ),
+    Model::full("fewer beside a searcher", fewer_beside_a_searcher),
     Model::full("two resize", two_resize),
+    Model::bounded(2, "kept against call", kept_against_call),
     Model::full("fewer against hand-off", fewer_against_hand_off),
 ];
 

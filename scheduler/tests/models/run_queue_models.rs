@@ -129,7 +129,7 @@ fn expose_against_a_thief() {
 }
 
 const MODELS: [Model; 2] = [
-    Model::bounded("owner against two thieves", owner_against_two_thieves),
+    Model::bounded(3, "owner against two thieves", owner_against_two_thieves),
     Model::full("expose against a thief", expose_against_a_thief),
 ];
 

@@ -157,9 +157,13 @@ fn add_against_cancel_and_fire() {
 }
 
 const MODELS: [Model; 3] = [
-    Model::bounded("ready against fire", ready_against_fire),
+    Model::bounded(3, "ready against fire", ready_against_fire),
     Model::full("the next wait against fire", the_next_wait_against_fire),
-    Model::bounded("add against cancel and fire", add_against_cancel_and_fire),
+    Model::bounded(
+        3,
+        "add against cancel and fire",
+        add_against_cancel_and_fire,
+    ),
 ];
 
 #[test]

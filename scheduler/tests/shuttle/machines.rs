@@ -1,7 +1,7 @@
 //! Machines, processors and goroutines together: the idle protocol, home queues, the hand-shake, and a
 //! number of processors that changes.
 //!
-//! Three machines share two processors. Some goroutines may run anywhere, some at home on one machine
+//! Three machines, say, share two processors. Some goroutines may run anywhere, some at home on one machine
 //! only; sysmon takes processors from machines that are outside; somebody changes their number.
 //! Work that everybody sleeps over leaves all threads asleep, which shuttle reports.
 
@@ -12,10 +12,6 @@ use crate::flags::{SURPLUS, WANTED};
 use crate::handshake::Entry;
 use crate::house::{P, Sched, take};
 use crate::sync::{Arc, Ordering::SeqCst};
-
-const MACHINES: usize = 3;
-const ANYWHERE: u64 = 4;
-const AT_HOME: [usize; 5] = [0, 1, 2, 0, 1];
 
 fn coin() -> bool {
     thread_rng().r#gen()
@@ -194,23 +190,29 @@ fn sysmon(sched: &Sched) {
     }
 }
 
-fn all_together() {
-    let sched = Sched::new(2, MACHINES, ANYWHERE + AT_HOME.len() as u64);
-    let spawn = |part: fn(&Sched)| {
+/// Runs goroutines, so many anywhere and those at home, on so many machines; the number of processors
+/// goes through `procs`.
+fn run_all(machines: usize, procs: &'static [u32], anywhere: u64, homes: &'static [usize]) {
+    let sched = Sched::new(procs[0], machines, anywhere + homes.len() as u64);
+    let spawn = |part: Box<dyn FnOnce(&Sched) + Send>| {
         let sched = sched.clone();
         thread::spawn(move || part(&sched))
     };
     let mut threads = vec![
-        spawn(sysmon),
-        spawn(|sched| (0..ANYWHERE).for_each(|_| sched.inject())),
-        spawn(|sched| AT_HOME.iter().for_each(|home| sched.go_home(*home))),
-        spawn(|sched| {
-            for n in [1, 3, 2] {
-                sched.set_max_procs(n);
+        spawn(Box::new(sysmon)),
+        spawn(Box::new(move |sched| {
+            (0..anywhere).for_each(|_| sched.inject());
+        })),
+        spawn(Box::new(|sched| {
+            homes.iter().for_each(|home| sched.go_home(*home));
+        })),
+        spawn(Box::new(|sched| {
+            for n in &procs[1..] {
+                sched.set_max_procs(*n);
             }
-        }),
+        })),
     ];
-    for me in 0..MACHINES {
+    for me in 0..machines {
         let sched = sched.clone();
         threads.push(thread::spawn(move || {
             let m = M {
@@ -235,5 +237,16 @@ fn all_together() {
 
 #[test]
 fn nobody_sleeps_over_work() {
-    crate::explore(3000, all_together);
+    crate::explore(3000, || run_all(3, &[2, 1, 3, 2], 4, &[0, 1, 2, 0, 1]));
+}
+
+/// A processor often finds no machine that sleeps, and none can be made.
+#[test]
+fn one_machine_does_it_all() {
+    crate::explore(3000, || run_all(1, &[1], 2, &[0, 0]));
+}
+
+#[test]
+fn more_machines_than_work() {
+    crate::explore(3000, || run_all(3, &[2], 1, &[0]));
 }
