@@ -74,5 +74,7 @@ mod sync {
 #[path = "models/task.rs"]
 mod task;
 
+#[path = "models/once_models.rs"]
+mod once_models;
 #[path = "models/sync_models.rs"]
 mod sync_models;

@@ -7,10 +7,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
-use crate::raw_barrier::RawBarrier;
 use crate::raw_condvar::RawCondvar;
 use crate::raw_mutex::RawMutex;
-use crate::raw_once::{Begin, RawOnce};
 use crate::raw_rwlock::RawRwLock;
 use crate::task::{Outcome, Settings, cancel_next_wait, set};
 use crate::wait_list::WaitList;
@@ -26,7 +24,11 @@ const STARVED: Settings = Settings {
 
 /// All schedules with at most that many preemptions (a switch where the thread could go on);
 /// switches at a wait are free.
-fn explore(preemptions: usize, settings: Settings, f: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore(
+    preemptions: usize,
+    settings: Settings,
+    f: impl Fn() + Send + Sync + 'static,
+) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions);
     model.max_branches = 20_000;
@@ -42,7 +44,7 @@ fn some_time() -> Option<Instant> {
 }
 
 /// Something that is changed under a lock; loom panics if two do it at once, or out of order.
-struct Watched(UnsafeCell<u32>);
+pub(crate) struct Watched(UnsafeCell<u32>);
 
 // SAFETY: loom checks each access.
 unsafe impl Sync for Watched {}
@@ -50,23 +52,23 @@ unsafe impl Sync for Watched {}
 unsafe impl Send for Watched {}
 
 impl Watched {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Watched(UnsafeCell::new(0))
     }
 
-    fn add(&self, n: u32) {
+    pub(crate) fn add(&self, n: u32) {
         // SAFETY: loom panics unless the caller has it alone.
         self.0.with_mut(|place| unsafe { *place += n });
     }
 
-    fn get(&self) -> u32 {
+    pub(crate) fn get(&self) -> u32 {
         // SAFETY: loom panics unless the last write is ordered before.
         self.0.with(|place| unsafe { *place })
     }
 }
 
 /// Runs all of them at once, the last on the calling thread.
-fn together(mut tasks: Vec<Box<dyn FnOnce() + Send>>) {
+pub(crate) fn together(mut tasks: Vec<Box<dyn FnOnce() + Send>>) {
     let here = tasks.pop().expect("there are some");
     let others: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
     here();
@@ -75,7 +77,7 @@ fn together(mut tasks: Vec<Box<dyn FnOnce() + Send>>) {
     }
 }
 
-fn task<T: Send + Sync + 'static>(
+pub(crate) fn task<T: Send + Sync + 'static>(
     shared: &Arc<T>,
     f: impl FnOnce(&T) + Send + 'static,
 ) -> Box<dyn FnOnce() + Send> {
@@ -662,155 +664,4 @@ fn those_notified_share_the_mutex_with_others() {
             ]);
         });
     }
-}
-
-// ---- once ---------------------------------------------------------------------------------------
-
-type Done = (RawOnce, Watched);
-
-fn done() -> Arc<Done> {
-    Arc::new((RawOnce::new(), Watched::new()))
-}
-
-/// What `call_once_force` does.
-fn run_once((once, data): &Done) {
-    match once.begin(true) {
-        Begin::Run { .. } => {
-            data.add(1);
-            // SAFETY: the runner.
-            unsafe { once.end(true) };
-        }
-        other => assert_eq!(other, Begin::Done),
-    }
-    assert_eq!(data.get(), 1);
-}
-
-#[test]
-fn it_is_done_once_and_seen_by_all() {
-    explore(3, Settings::default(), || {
-        let shared = done();
-        together(vec![
-            task(&shared, run_once),
-            task(&shared, |shared| {
-                if shared.0.is_completed() {
-                    assert_eq!(shared.1.get(), 1);
-                }
-                run_once(shared);
-            }),
-        ]);
-    });
-    explore(2, Settings::default(), || {
-        let shared = done();
-        together(vec![
-            task(&shared, |shared| {
-                cancel_next_wait();
-                run_once(shared);
-            }),
-            task(&shared, |(once, data)| {
-                assert!(once.wait(false));
-                assert_eq!(data.get(), 1);
-            }),
-            task(&shared, run_once),
-        ]);
-    });
-}
-
-#[test]
-fn who_sees_that_it_is_done_sees_what_was_done() {
-    explore(3, Settings::default(), || {
-        let shared = done();
-        together(vec![
-            task(&shared, run_once),
-            task(&shared, |(once, data)| {
-                for _ in 0..3 {
-                    if once.is_completed() {
-                        assert_eq!(data.get(), 1);
-                    }
-                    thread::yield_now();
-                }
-            }),
-        ]);
-    });
-}
-
-#[test]
-fn a_failed_run_makes_way_for_another() {
-    explore(2, Settings::default(), || {
-        let shared = done();
-        together(vec![
-            // Fails if it comes first.
-            task(&shared, |(once, _)| match once.begin(false) {
-                // SAFETY: the runner.
-                Begin::Run { .. } => unsafe { once.end(false) },
-                other => assert_eq!(other, Begin::Done),
-            }),
-            task(&shared, |(once, data)| {
-                assert!(once.wait(true));
-                assert_eq!(data.get(), 1);
-            }),
-            task(&shared, run_once),
-        ]);
-    });
-}
-
-#[test]
-fn those_who_wait_learn_of_the_failure() {
-    explore(3, Settings::default(), || {
-        let shared = done();
-        together(vec![
-            task(&shared, |(once, _)| {
-                assert_eq!(once.begin(true), Begin::Run { poisoned: false });
-                // SAFETY: the runner.
-                unsafe { once.end(false) };
-            }),
-            task(&shared, |(once, _)| {
-                assert!(!once.wait(false));
-                assert_eq!(once.begin(false), Begin::Poisoned);
-            }),
-        ]);
-    });
-}
-
-// ---- barrier ------------------------------------------------------------------------------------
-
-#[test]
-fn a_barrier_is_crossed_together() {
-    explore(2, Settings::default(), || {
-        let shared = Arc::new((RawBarrier::new(), [Watched::new(), Watched::new()]));
-        let side = |me: usize| {
-            move |(barrier, data): &(RawBarrier, [Watched; 2])| {
-                for round in 1..=2 {
-                    data[me].add(1);
-                    barrier.wait(2);
-                    // Both are here, and nobody goes on before the other has looked.
-                    assert_eq!(data[1 - me].get(), round);
-                    barrier.wait(2);
-                }
-            }
-        };
-        together(vec![task(&shared, side(0)), task(&shared, side(1))]);
-    });
-    explore(1, Settings::default(), || {
-        let shared = Arc::new((RawBarrier::new(), AtomicU32::new(0), AtomicU32::new(0)));
-        let side = |cancelled: bool| {
-            move |(barrier, leaders, come): &(RawBarrier, AtomicU32, AtomicU32)| {
-                if cancelled {
-                    cancel_next_wait();
-                }
-                come.fetch_add(1, Ordering::Relaxed);
-                let leader = barrier.wait(3);
-                assert_eq!(come.load(Ordering::Relaxed), 3);
-                if leader {
-                    leaders.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        };
-        together(vec![
-            task(&shared, side(true)),
-            task(&shared, side(false)),
-            task(&shared, side(false)),
-        ]);
-        let leaders = shared.1.load(Ordering::Relaxed);
-        assert_eq!(leaders, 1);
-    });
 }
