@@ -261,7 +261,10 @@ impl M {
             Entry::Keeps => {}
             Entry::Yields => {
                 self.attention.set(true);
-                self.p().end_slice();
+                // It may have passed its processor on by itself since sysmon looked.
+                if self.has_p() {
+                    self.p().end_slice();
+                }
             }
             Entry::Lost => self.attention.set(true),
         }

@@ -120,3 +120,28 @@ fn blocking_returns_its_value_and_lets_panics_through() {
     }
     assert_eq!(blocking(|| 1), 1, "on a plain thread");
 }
+
+/// Sysmon asks a goroutine to yield whose slice is spent; meanwhile its machine may have passed the
+/// processor on by itself, on the way into a `blocking` region, and comes back without one.
+#[test]
+fn a_request_to_yield_may_find_the_processor_gone() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let s = scheduler(2);
+    s.handle().run(|| {
+        scope(|goroutines| {
+            for n in 0..48_u64 {
+                goroutines.spawn(move || {
+                    for _ in 0..10 {
+                        // About a time slice, so that the request comes at the end of it.
+                        let slice = Duration::from_micros(9_900 + n * 10);
+                        let begin = Instant::now();
+                        while begin.elapsed() < slice {
+                            std::hint::spin_loop();
+                        }
+                        blocking(|| std::thread::sleep(Duration::from_micros(100)));
+                    }
+                });
+            }
+        });
+    });
+}
