@@ -244,6 +244,8 @@ fn nobody_sleeps_over_work() {
 #[test]
 fn one_machine_does_it_all() {
     crate::explore(3000, || run_all(1, &[1], 2, &[0, 0]));
+    // Nobody comes later and puts it right.
+    crate::explore(5000, || run_all(1, &[1], 1, &[0]));
 }
 
 #[test]
