@@ -176,6 +176,9 @@ fn a_pair_does_not_starve_the_queue() {
         assert!(queue.pop().is_some() && queue.has_nothing());
         // Again, from the beginning.
         assert_eq!(turns_before_the_third(&queue, &goroutines), 64);
+        assert!(queue.pop().is_some() && queue.has_nothing());
+        assert!(!queue.put_next(Runnable(goroutines.0[0])));
+        assert!(!queue.has_nothing(), "there is a next");
     });
 }
 

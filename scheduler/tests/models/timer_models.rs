@@ -72,7 +72,7 @@ impl Goroutine {
     }
 }
 
-/// Fires what is due; how many waits it has ended.
+/// Fires what is due; the waits it has ended.
 fn fire(timers: &Timers, now: u64) -> ReadyList {
     let mut ready = ReadyList::default();
     timers.fire_due(now, &mut ready);
@@ -135,6 +135,18 @@ fn the_next_wait_against_fire() {
     assert_eq!(timers.next(), FOREVER);
 }
 
+/// Two machines add a timer to one heap: one of them may have lost its own.
+fn two_add() {
+    let timers = Arc::new(Timers::new());
+    let other = thread::spawn({
+        let timers = timers.clone();
+        move || Goroutine::new().park(&timers, 3)
+    });
+    Goroutine::new().park(&timers, 5);
+    other.join().unwrap();
+    assert_eq!(timers.next(), 3, "the earliest");
+}
+
 /// A timer is added while another is cancelled and a third is fired.
 fn add_against_cancel_and_fire() {
     let timers = Arc::new(Timers::new());
@@ -156,9 +168,10 @@ fn add_against_cancel_and_fire() {
     assert_eq!(timers.next(), 5, "the earliest that is left");
 }
 
-const MODELS: [Model; 3] = [
+const MODELS: [Model; 4] = [
     Model::bounded(3, "ready against fire", ready_against_fire),
     Model::full("the next wait against fire", the_next_wait_against_fire),
+    Model::full("two add", two_add),
     Model::bounded(
         3,
         "add against cancel and fire",

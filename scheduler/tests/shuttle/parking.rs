@@ -1,7 +1,7 @@
 //! Park, unpark and timeout together: three goroutines on two machines, one queue, two unparkers and
 //! whoever fires the timers.
 //!
-//! A goroutine parks, mostly with a deadline, until both unparkers have told it what it waits for.
+//! A goroutine parks, two of three with deadlines at first, until both unparkers have told it what it waits for.
 //! Then it ends, and its slot gets another one, which does the same. An unpark that is lost leaves
 //! everybody asleep, which shuttle reports.
 
@@ -20,8 +20,8 @@ use crate::waiter::{ReadyList, Ticket};
 const SLOTS: usize = 3;
 const LIVES: usize = 2;
 const UNPARKERS: usize = 2;
-/// The parks of a goroutine that have deadlines.
-const DEADLINES: u64 = 4;
+/// How many of its first parks have deadlines, by slot: one is saved by no deadline.
+const DEADLINES: [u64; SLOTS] = [0, 1, 4];
 
 /// A slot for goroutines, one after the other.
 struct Slot {
@@ -142,21 +142,22 @@ impl World {
             life.parked = true;
             life.parks += 1;
             drop(life);
-            if !self.park(slot, id, parks) {
+            let has_deadline = parks < DEADLINES[index];
+            if !self.park(slot, id, has_deadline.then_some(1 + parks % 2)) {
                 return;
             }
         }
     }
 
     /// `ParkFrame::run`, and `park_until`'s `publish`. True if it goes on at once.
-    fn park(&self, slot: &Slot, id: u64, parks: u64) -> bool {
+    fn park(&self, slot: &Slot, id: u64, timeout: Option<u64>) -> bool {
         let number = slot.word.open();
-        if parks < DEADLINES {
+        if let Some(timeout) = timeout {
             let ticket = Ticket {
                 word: slot.word.clone(),
                 number,
             };
-            let deadline = self.now.load(SeqCst) + 1 + parks % 2;
+            let deadline = self.now.load(SeqCst) + timeout;
             let earliest = self.timers.add(0, deadline, ticket, |key| {
                 *slot.timer.lock().unwrap() = Some(key);
             });
