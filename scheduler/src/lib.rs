@@ -113,7 +113,7 @@
 //! machine only is put on that one's home queue (H1). The submitter fences (H2), and calls the machine
 //! if it rests (H3, H4). The machine says that it rests (N1), fences (N2) and looks at its home queue
 //! (N3). A machine that is called stands in line for a processor, which is told by a flag; then its
-//! caller fences and reserves an idle processor, if there is one. Whoever gives a processor up looks
+//! caller fences (H5) and reserves an idle processor, if there is one (H6). Whoever gives a processor up looks
 //! at the flag in R6. So no machine stands in line beside an idle processor.
 //!
 //! **Fewer processors** (`resize.rs`). Whoever lowers their number sets a flag, fences and puts idle

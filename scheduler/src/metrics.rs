@@ -17,10 +17,17 @@ use crate::sched::Sched;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
+    /// Processors there are: `max_procs`, or more for the moment if that was lowered and goroutines
+    /// have not come to a scheduling point since.
+    pub processors: usize,
     /// Threads that run goroutines, or are there to do so.
     pub machines: usize,
     /// Those of them that sleep, having nothing to do.
     pub resting_machines: usize,
+    /// Those that run a goroutine without a processor: it blocks its thread, or has computed for long
+    /// while its processor was missed. A snapshot of things in motion, to which those that are about to
+    /// run or to rest may be added.
+    pub adrift_machines: usize,
     /// How often a processor was taken from a goroutine that kept it for long while it was missed:
     /// that computed for 10 ms, or blocked its thread.
     pub processors_taken: u64,
@@ -31,10 +38,17 @@ pub struct Metrics {
 
 impl Sched {
     pub(crate) fn metrics(&self) -> Metrics {
+        // Sysmon is counted among the threads.
+        let machines = self.machines.count().saturating_sub(1);
+        let resting = self.lot.resting();
+        let all = self.machines.all();
+        let with_p = all.iter().filter(|m| m.processor().is_some()).count();
+        drop(all);
         Metrics {
-            // Sysmon is counted among the threads.
-            machines: self.machines.count().saturating_sub(1),
-            resting_machines: self.lot.resting(),
+            processors: self.alive() as usize,
+            machines,
+            resting_machines: resting,
+            adrift_machines: machines.saturating_sub(resting + self.lot.in_line() + with_p),
             processors_taken: self.taken.load(Ordering::Relaxed),
             threads_refused: self.refused(),
         }

@@ -83,6 +83,9 @@ impl M {
                             // A waker was faster. The one reserved stays idle after all, and the
                             // search that now begins looks after its work.
                             sched.idle.release(true);
+                            if sched.flags.has(SURPLUS) {
+                                sched.shed();
+                            }
                             self.set_p(p);
                         }
                     }

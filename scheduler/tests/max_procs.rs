@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::scheduler;
-use marmot_scheduler::goroutine::{sleep, yield_now};
+use marmot_scheduler::goroutine::{sleep, sleep_until, yield_now};
 use marmot_scheduler::{Handle, Scheduler, go, max_procs, scope, set_max_procs};
 
 /// The tests measure, so they run one at a time.
@@ -82,21 +82,20 @@ fn all_inside(s: &Scheduler, inside: &Inside) {
     });
 }
 
-/// How many were inside at once at the most, over a while in which no goroutine was a hog: none
-/// lost its processor, as one does that the kernel lets stand for 10 ms.
+/// How many were inside at once at the most, over a while in which no processor was one too many any
+/// more and no goroutine was a hog: none ran without its processor, which one loses that the kernel
+/// lets stand for 10 ms.
 fn most_without_hogs(handle: &Handle, inside: &Inside) -> usize {
     let begin = Instant::now();
-    let mut quiet = 0;
-    let mut taken = handle.metrics().processors_taken;
     loop {
+        let taken = handle.metrics().processors_taken;
         inside.most();
+        // Twice, for a snapshot may miss one.
+        let adrift = (0..2).any(|_| handle.metrics().adrift_machines > 0)
+            || handle.metrics().processors > handle.max_procs();
         sleep(Duration::from_millis(10));
         let most = inside.most();
-        let now = handle.metrics().processors_taken;
-        // One that has lost it in the interval before may go on in this one.
-        quiet = if now == taken { quiet + 1 } else { 0 };
-        taken = now;
-        if quiet > 2 {
+        if !adrift && handle.metrics().processors_taken == taken {
             return most;
         }
         assert!(
@@ -176,39 +175,56 @@ fn an_idle_runtime_is_resized() {
     }
 }
 
+/// The one processor that is left comes to its scheduling rounds all the time, and looks after the
+/// timers of the others in them. It is counted in rounds how late they are: the kernel may let all of
+/// this stand for as long as it likes.
 #[test]
 fn timers_of_a_processor_that_is_put_away_fire_on_time() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let s = scheduler(8);
     s.handle().run(|| {
-        let late: Vec<_> = (0..64)
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let sleepers: Vec<_> = (0..64)
             .map(|n| {
+                let rounds = rounds.clone();
                 go(move || {
                     yield_now();
                     let until = Instant::now() + Duration::from_millis(20 + n % 20);
-                    marmot_scheduler::goroutine::sleep_until(until);
-                    until.elapsed()
+                    sleep_until(until);
+                    (until, rounds.load(Ordering::Relaxed))
                 })
             })
             .collect();
         sleep(Duration::from_millis(5));
         set_max_procs(1);
-        // The one that is left is busy, but comes to its scheduling points.
         let stop = Arc::new(AtomicBool::new(false));
         let busy = go({
-            let stop = stop.clone();
+            let (rounds, stop) = (rounds.clone(), stop.clone());
             move || {
+                let mut begins = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
+                    begins.push(Instant::now());
+                    rounds.store(begins.len(), Ordering::Relaxed);
                     yield_now();
                 }
+                begins
             }
         });
-        let mut late: Vec<_> = late.into_iter().map(|h| h.join().unwrap()).collect();
+        let woken: Vec<_> = sleepers.into_iter().map(|h| h.join().unwrap()).collect();
         stop.store(true, Ordering::Relaxed);
-        busy.join().unwrap();
+        let begins = busy.join().unwrap();
+        let mut late: Vec<usize> = woken
+            .into_iter()
+            .map(|(until, round)| round.saturating_sub(begins.partition_point(|at| *at < until)))
+            .collect();
         late.sort_unstable();
-        println!("64 timers, 8 -> 1 processors: late by {:?} (max)", late[63]);
-        assert!(late[31] < Duration::from_millis(10), "{:?}", late[31]);
+        println!(
+            "64 timers, 8 -> 1 processors: late by {} rounds (median), {} (max) of {}",
+            late[31],
+            late[63],
+            begins.len()
+        );
+        assert!(late[63] < 500, "{late:?}");
     });
 }
 
