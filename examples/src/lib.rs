@@ -2,5 +2,6 @@
 //! say in their first lines how to run them.
 
 mod open_files;
+pub mod server;
 
 pub use open_files::raise_open_file_limit;
