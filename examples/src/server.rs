@@ -57,9 +57,9 @@ use marmot::{Runtime, goroutine, select, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Once the server stops, a connection that is silent for so long is done.
-const SILENCE: Duration = Duration::from_secs(1);
+pub const SILENCE: Duration = Duration::from_secs(1);
 /// Once the server stops, the last connection ends after so long.
-const GRACE: Duration = Duration::from_secs(5);
+pub const GRACE: Duration = Duration::from_secs(5);
 /// After that, how long a function may take to notice that its connection has ended.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -234,6 +234,9 @@ impl Server {
     }
 }
 
+/// Open sockets: of each connection its own, and another one if it has one.
+type Streams = BTreeMap<u64, (Arc<TcpStream>, Option<Arc<TcpStream>>)>;
+
 /// The connections there are, and whether the server stops.
 #[derive(Debug)]
 pub struct State {
@@ -242,7 +245,7 @@ pub struct State {
     slots: (Sender<()>, Receiver<()>),
     /// Every connection by its number. An ordered map, because making a `HashMap` takes its keys
     /// from a thread-local. The lock is never held over a wait.
-    streams: Mutex<BTreeMap<u64, Arc<TcpStream>>>,
+    streams: Mutex<Streams>,
     accepted: AtomicU64,
     /// Connections and the one who waits for their end.
     running: WaitGroup,
@@ -288,13 +291,18 @@ impl State {
         &self.stopping
     }
 
+    /// The last moment for every connection, once the server stops.
+    pub fn end(&self) -> Option<Instant> {
+        self.end.get().copied()
+    }
+
     /// Whether the server stops.
     pub fn is_stopping(&self) -> bool {
         self.end.get().is_some()
     }
 
     /// Nothing that holds this lock leaves the map half changed, so a panic does not matter.
-    fn streams(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<TcpStream>>> {
+    fn streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -329,7 +337,10 @@ impl State {
         drop(stopper);
         // Copied: moving a deadline readies goroutines, and may let them run first.
         let streams: Vec<_> = self.streams().values().cloned().collect();
-        for stream in streams {
+        for stream in streams
+            .into_iter()
+            .flat_map(|(own, other)| other.into_iter().chain([own]))
+        {
             // Best effort: a connection that has just broken has ended anyway.
             let _ = stream.set_read_deadline(Some(now + SILENCE));
             let _ = stream.set_write_deadline(Some(end));
@@ -363,7 +374,7 @@ impl Connection {
         let stream = Arc::new(stream);
         let number = state.accepted.fetch_add(1, Ordering::Relaxed);
         state.running.add(1);
-        state.streams().insert(number, stream.clone());
+        state.streams().insert(number, (stream.clone(), None));
         Connection {
             number,
             stream,
@@ -393,6 +404,19 @@ impl Connection {
     /// The socket. It has `TCP_NODELAY` set, and a write timeout.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Adds a socket that belongs to this connection: when the server stops, it gets the same
+    /// deadlines. In place of the one added before, if any. It is let go with the connection.
+    pub fn add(&self, other: Arc<TcpStream>) {
+        if let Some((_, place)) = self.state().streams().get_mut(&self.number) {
+            *place = Some(other.clone());
+        }
+        if let Some(end) = self.state().end() {
+            // It may have come too late for `stop` to see. It cannot fail today.
+            let _ = other.set_read_deadline(Some(end.min(Instant::now() + SILENCE)));
+            let _ = other.set_write_deadline(Some(end));
+        }
     }
 
     /// What all connections of this server share.
