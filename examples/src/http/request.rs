@@ -10,6 +10,9 @@ pub const MAX_HEAD: usize = 16 * 1024;
 pub const MAX_HEADERS: usize = 64;
 /// The most bytes that the target may have.
 pub const MAX_TARGET: usize = 4 * 1024;
+/// The most bytes that the first line may have: the target, a method, a version, and some more, so that
+/// what is wrong with those is found first.
+pub(super) const MAX_LINE: usize = MAX_TARGET + 64;
 
 /// What is done with the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +95,24 @@ impl<'a> Head<'a> {
     fn try_parse(input: &'a [u8]) -> Result<Option<Head<'a>>, Status> {
         let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut []);
-        let len = match request.parse_with_uninit_headers(input, &mut room) {
-            Ok(httparse::Status::Complete(len)) if len <= MAX_HEAD => len,
-            Ok(httparse::Status::Complete(_)) => return Err(Status::FieldsTooLarge),
+        // Of a line that is too long, only what would fit: the verdict must not depend on how much
+        // more of it is there already.
+        let line_end = end_of_long_line(input);
+        let parsed = &input[..line_end.unwrap_or(input.len())];
+        let len = match request.parse_with_uninit_headers(parsed, &mut room) {
+            Ok(httparse::Status::Complete(len)) => len,
+            Ok(httparse::Status::Partial) if line_end.is_some() => {
+                return Err(Status::UriTooLong);
+            }
             Ok(httparse::Status::Partial) => return partial(input).map(|()| None),
             Err(httparse::Error::TooManyHeaders) => return Err(Status::FieldsTooLarge),
-            Err(httparse::Error::Version) if has_other_version(input) => {
-                return Err(Status::VersionNotSupported);
+            Err(httparse::Error::Version) if line_end.is_some() => return Err(Status::UriTooLong),
+            Err(httparse::Error::Version) => {
+                return match has_other_version(input) {
+                    None => partial(input).map(|()| None),
+                    Some(true) => Err(Status::VersionNotSupported),
+                    Some(false) => Err(Status::BadRequest),
+                };
             }
             Err(_) => return Err(Status::BadRequest),
         };
@@ -227,15 +241,21 @@ fn split(target: &str) -> Result<(&str, Option<&str>), Status> {
     })
 }
 
+/// Where a first line that is too long has to be cut.
+fn end_of_long_line(input: &[u8]) -> Option<usize> {
+    if input.len() <= MAX_LINE {
+        return None;
+    }
+    let blank = input.len() - input.trim_ascii_start().len();
+    let line = &input[blank..];
+    let is_long = line.len() > MAX_LINE && !line[..MAX_LINE].contains(&b'\n');
+    is_long.then_some(blank + MAX_LINE)
+}
+
 /// Whether what is there of a head may still become a good one.
 fn partial(input: &[u8]) -> Result<(), Status> {
     if has_bare_line_feed(input) {
         return Err(Status::BadRequest);
-    }
-    let line = input.trim_ascii_start();
-    let in_first_line = !line.contains(&b'\n');
-    if in_first_line && line.len() > MAX_TARGET + 64 {
-        return Err(Status::UriTooLong);
     }
     if input.len() >= MAX_HEAD {
         return Err(Status::FieldsTooLarge);
@@ -254,13 +274,15 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
     false
 }
 
-/// Whether the first line ends as one of another version of HTTP does.
-fn has_other_version(input: &[u8]) -> bool {
-    let line = input.trim_ascii_start();
-    let line = line.split(|&b| b == b'\r' || b == b'\n').next();
-    let version = line.and_then(|line| line.rsplit(|&b| b == b' ').next());
-    matches!(
+/// Whether the first line is one of another version of HTTP, once the line is there.
+fn has_other_version(input: &[u8]) -> Option<bool> {
+    let input = input.trim_ascii_start();
+    let end = input.iter().position(|&b| b == b'\n')?;
+    let mut words = input[..end].trim_ascii_end().split(|&b| b == b' ');
+    let version = words.nth(2);
+    let is_version = matches!(
         version,
         Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
-    )
+    );
+    Some(is_version && words.next().is_none())
 }

@@ -19,7 +19,7 @@ use marmot::sync::SemaphorePermit;
 use super::Status;
 use super::chunked::Chunked;
 use super::date::Date;
-use super::request::{Framing, Head, MAX_HEAD, MAX_TARGET, Method, Parsed};
+use super::request::{Framing, Head, MAX_HEAD, MAX_LINE, Method, Parsed};
 use super::response::{Answer, Fate};
 use super::site::{Route, Site, Unserved};
 
@@ -190,13 +190,21 @@ impl<'a, P: Peer> Session<'a, P> {
             if before > 0 {
                 self.arm()?;
             }
-            self.read_more()?;
+            if let Err(end) = self.read_more() {
+                return Err(
+                    match (end, Head::parse(&self.input[self.start..self.end])) {
+                        // It has said all, and some of that may not have been looked at.
+                        (End::Gone, Parsed::Refused(status)) if !look => End::Refused(status),
+                        (end, _) => end,
+                    },
+                );
+            }
             let held = &self.input[self.start..self.end];
             // Only what may have changed the verdict is worth parsing again: else a client could
             // have its head parsed once for each of its bytes.
             look = before == 0
                 || held.len() >= MAX_HEAD
-                || (before..held.len()).contains(&(MAX_TARGET + 64))
+                || (before..held.len()).contains(&MAX_LINE)
                 || held[before..].contains(&b'\n');
         }
     }
@@ -206,28 +214,32 @@ impl<'a, P: Peer> Session<'a, P> {
         self.body.clear();
         let limit = self.site.max_body();
         let length = match request.framing {
-            Framing::None => return Ok(None),
+            Framing::None => {
+                return match request.route {
+                    // A body may come all the same, and must not be taken for a request.
+                    Err(unserved) if unserved.status == Status::LengthRequired => {
+                        Err(End::Refused(unserved.status))
+                    }
+                    _ => Ok(None),
+                };
+            }
             Framing::Length(length) if length > limit => {
                 return Err(End::Refused(Status::ContentTooLarge));
             }
             Framing::Length(length) => length,
             Framing::Chunked => limit,
         };
-        if request.expects_continue && self.start == self.end {
+        if request.expects_continue {
             if let Err(unserved) = request.route {
                 // The client may or may not send the body now; so this is the end.
-                self.put_answer(
-                    request,
-                    unserved.status,
-                    unserved.allow,
-                    TEXT,
-                    None,
-                    Fate::Close,
-                );
+                let (status, allow) = (unserved.status, unserved.allow);
+                self.put_answer(request, status, allow, TEXT, None, Fate::Close);
                 return Err(End::Answered);
             }
-            self.output
-                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            if self.start == self.end {
+                let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+                self.output.extend_from_slice(go_on);
+            }
         }
         let keep = request.route == Ok(Route::Echo);
         let mut room = None;
@@ -278,10 +290,11 @@ impl<'a, P: Peer> Session<'a, P> {
                     body.extend_from_slice(data);
                 }
             });
-            self.start += used.map_err(|_| End::Refused(Status::BadRequest))?;
+            // First: what follows too much data does not matter, be it there yet or not.
             if length > limit {
                 return Err(End::Refused(Status::ContentTooLarge));
             }
+            self.start += used.map_err(|_| End::Refused(Status::BadRequest))?;
             if chunked.is_done() {
                 return Ok(());
             }
@@ -398,11 +411,10 @@ impl<'a, P: Peer> Session<'a, P> {
 
     /// Answers what cannot be served.
     fn refuse(&mut self, status: Status) {
-        let text = status.line();
+        // A head that is not understood may be that of a `HEAD`, whose answer has no body.
+        let text = self.is_head.map_or("", |_| status.line());
         self.put_head(status, None, TEXT, text.len(), Fate::Close);
-        // A bad head may have asked for no body, if so much of it can be told.
-        let held = self.input[self.start..self.end].trim_ascii_start();
-        if !self.is_head.unwrap_or_else(|| held.starts_with(b"HEAD ")) {
+        if self.is_head == Some(false) {
             self.output.extend_from_slice(text.as_bytes());
         }
     }
