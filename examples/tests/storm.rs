@@ -1,0 +1,329 @@
+//! The echo server in bad weather: crowds of idle clients, storms of connections, resets and
+//! half-closed ones, clients that never read, too few descriptors, a process that is stopped.
+//!
+//! After each, active clients have lost nothing, and descriptors, threads and memory are back where
+//! they were. `MARMOT_SEED` repeats the load.
+
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod common;
+#[allow(dead_code, reason = "each test file uses some of it")]
+#[path = "common/load.rs"]
+mod load;
+#[path = "common/watch.rs"]
+mod watch;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::Server;
+use watch::{Usage, settle, signal, state, usage};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const ACTIVE: usize = 50;
+
+/// One storm at a time: each counts what the server has, and some want most of the descriptors that
+/// this process may have.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn echo() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_echo"));
+    command.args(["--addr", "127.0.0.1:0"]);
+    command
+}
+
+fn seed() -> u64 {
+    let seed = match std::env::var("MARMOT_SEED") {
+        Ok(text) => text.parse().expect("MARMOT_SEED is a number"),
+        Err(_) => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.unwrap().as_nanos() as u64
+        }
+    };
+    println!("MARMOT_SEED={seed}");
+    seed
+}
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.set_write_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// Sends `bytes` and expects them back.
+fn exchange(mut stream: &TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(back, bytes);
+}
+
+/// What the server has when it serves nobody, but has served.
+fn at_rest(server: &Server) -> Usage {
+    let client = connect(server.addr);
+    exchange(&client, b"first");
+    let mut rest = usage(server.pid());
+    rest.descriptors -= 1;
+    rest
+}
+
+/// Waits until the server has what it had, and `connections` more. Some memory stays with the
+/// allocator and the scheduler's caches, some threads are kept as spare ones.
+fn calms_down(server: &Server, rest: Usage, connections: usize) {
+    let now = settle(server.pid(), LIMIT, |now| {
+        now.descriptors == rest.descriptors + connections
+            && now.threads <= rest.threads + 4
+            && now.kilobytes <= rest.kilobytes + 24 * 1024
+    });
+    println!("{rest:?} -> {now:?} with {connections} connections");
+}
+
+fn ends_well(server: Server) {
+    server.terminate();
+    assert_eq!(server.wait(Duration::from_secs(10)).code(), Some(0));
+}
+
+/// Does `storm` while active clients have every byte of theirs checked, then ends the server.
+fn beside_active_clients(server: Server, storm: impl FnOnce(&Server)) {
+    let seed = seed();
+    let table = load::table(seed);
+    let stop = AtomicBool::new(false);
+    let limit = Instant::now() + 4 * LIMIT;
+    let addr = server.addr;
+    let report = std::thread::scope(|s| {
+        let client = s.spawn(|| load::drive(addr, ACTIVE, seed, &table, &stop, limit));
+        let stormed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| storm(&server)));
+        // Whatever happened, or the clients would go on.
+        server.terminate();
+        stop.store(true, Ordering::Release);
+        let report = client.join();
+        if let Err(payload) = stormed {
+            std::panic::resume_unwind(payload);
+        }
+        report.expect("an active client fails")
+    });
+    println!("{report:?}");
+    assert!(report.fewest_messages > 0, "a connection was starved");
+    assert_eq!(server.wait(Duration::from_secs(10)).code(), Some(0));
+}
+
+#[test]
+fn ten_thousand_idle_connections_disturb_nobody() {
+    let _alone = alone();
+    // Here and in the server, which has the same limit.
+    let most = marmot_examples::raise_open_file_limit().unwrap() as usize;
+    let count = 10_000.min(most - 500);
+    println!("{count} idle connections of 10000; {most} open files are allowed");
+    let server = Server::start(&mut echo());
+    let rest = at_rest(&server);
+    beside_active_clients(server, |server| {
+        let idle: Vec<_> = (0..count).map(|_| connect(server.addr)).collect();
+        settle(server.pid(), LIMIT, |now| {
+            now.descriptors == rest.descriptors + count + ACTIVE
+        });
+        for client in idle.iter().step_by(10) {
+            exchange(client, b"it is idle, not dead");
+        }
+        let full = usage(server.pid());
+        let each = (full.kilobytes - rest.kilobytes) / count;
+        println!("{full:?}: {each} KiB a connection");
+        assert!(each <= 32, "{each} KiB for a connection");
+        drop(idle);
+        calms_down(server, rest, ACTIVE);
+    });
+}
+
+#[test]
+fn storms_of_connections_leave_nothing_behind() {
+    let _alone = alone();
+    let server = Server::start(&mut echo());
+    let rest = at_rest(&server);
+    beside_active_clients(server, |server| {
+        std::thread::scope(|s| {
+            // They come and go, with a message or without.
+            s.spawn(|| {
+                for i in 0..2000 {
+                    let client = connect(server.addr);
+                    if i % 2 == 0 {
+                        exchange(&client, b"hello and goodbye");
+                    }
+                }
+            });
+            // They break off, with an echo under way.
+            s.spawn(|| {
+                for _ in 0..2000 {
+                    let mut client = connect(server.addr);
+                    reset_at_close(&client);
+                    client.write_all(&[7; 5000]).unwrap();
+                }
+            });
+            // They say all they have at once, and listen.
+            s.spawn(|| {
+                for _ in 0..2000 {
+                    let mut client = connect(server.addr);
+                    client.write_all(b"all that I have").unwrap();
+                    client.shutdown(Shutdown::Write).unwrap();
+                    let mut back = Vec::new();
+                    client.read_to_end(&mut back).unwrap();
+                    assert_eq!(back, b"all that I have");
+                }
+            });
+        });
+        calms_down(server, rest, ACTIVE);
+    });
+}
+
+/// Has the connection reset when it is closed.
+fn reset_at_close(stream: &TcpStream) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // SAFETY: the pointer and the length are those of `linger`, which outlives the call; the descriptor
+    // is that of `stream`.
+    let code = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of_val(&linger) as libc::socklen_t,
+        )
+    };
+    assert_eq!(code, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn clients_that_never_read_are_let_go() {
+    let _alone = alone();
+    let server = Server::start(echo().args(["--timeout", "2"]));
+    let rest = at_rest(&server);
+    let mut deaf: Vec<_> = (0..20)
+        .map(|_| {
+            let client = connect(server.addr);
+            client.set_nonblocking(true).unwrap();
+            client
+        })
+        .collect();
+    // The others are served meanwhile.
+    let other = connect(server.addr);
+    exchange(&other, b"and me?");
+    // They say as much as they can, until the server has given up on the last of them.
+    let end = Instant::now() + LIMIT;
+    while !deaf.is_empty() {
+        assert!(Instant::now() < end, "it still waits for {}", deaf.len());
+        deaf.retain_mut(|client| match client.write(&[1; 65_536]) {
+            Ok(_) => true,
+            Err(e) => e.kind() == ErrorKind::WouldBlock,
+        });
+        std::thread::yield_now();
+    }
+    calms_down(&server, rest, 1);
+    exchange(&other, b"still here");
+    ends_well(server);
+}
+
+#[test]
+fn too_few_descriptors_are_a_matter_of_patience() {
+    const DESCRIPTORS: libc::rlim_t = 64;
+    let _alone = alone();
+    let mut command = echo();
+    // SAFETY: only `setrlimit` is called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            let limit = libc::rlimit {
+                rlim_cur: DESCRIPTORS,
+                rlim_max: DESCRIPTORS,
+            };
+            match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    let server = Server::start(&mut command);
+    let rest = at_rest(&server);
+    // All are connected, by the kernel; not all are accepted.
+    let mut clients: Vec<_> = (0..200).map(|_| connect(server.addr)).collect();
+    settle(server.pid(), LIMIT, |now| {
+        now.descriptors >= DESCRIPTORS as usize
+    });
+    exchange(&clients[0], b"while it has too few");
+    for client in clients.drain(..) {
+        exchange(&client, b"my turn");
+    }
+    calms_down(&server, rest, 0);
+    exchange(&connect(server.addr), b"as before");
+    ends_well(server);
+}
+
+#[test]
+fn a_limit_on_connections_holds_and_lets_go() {
+    let _alone = alone();
+    let server = Server::start(echo().args(["--max-connections", "10"]));
+    let rest = at_rest(&server);
+    settle(server.pid(), LIMIT, |now| {
+        now.descriptors == rest.descriptors
+    });
+    let mut clients: Vec<_> = (0..30).map(|_| connect(server.addr)).collect();
+    for client in &clients[..10] {
+        exchange(client, b"one of ten");
+    }
+    assert_eq!(usage(server.pid()).descriptors, rest.descriptors + 10);
+    // The eleventh is not served until another one leaves.
+    let eleventh = &clients[10];
+    (&mut &*eleventh).write_all(b"let me in").unwrap();
+    eleventh.set_nonblocking(true).unwrap();
+    exchange(&clients[3], b"still in");
+    let kind = (&mut &*eleventh).read(&mut [0; 9]).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::WouldBlock);
+    eleventh.set_nonblocking(false).unwrap();
+    clients.swap_remove(3);
+    let mut back = [0; 9];
+    (&mut &clients[10]).read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"let me in");
+    drop(clients);
+    calms_down(&server, rest, 0);
+    // The limit does not keep it from ending, either.
+    let clients: Vec<_> = (0..30).map(|_| connect(server.addr)).collect();
+    exchange(&clients[0], b"full again");
+    ends_well(server);
+}
+
+#[test]
+fn a_server_that_is_stopped_goes_on_where_it_was() {
+    let _alone = alone();
+    let server = Server::start(&mut echo());
+    let rest = at_rest(&server);
+    beside_active_clients(server, |server| {
+        let client = connect(server.addr);
+        for round in 0..3 {
+            signal(server.pid(), libc::SIGSTOP);
+            let end = Instant::now() + LIMIT;
+            while state(server.pid()) != 'T' {
+                assert!(Instant::now() < end, "it does not stop");
+                std::thread::yield_now();
+            }
+            // New ones come while it is away, and the kernel takes them in.
+            let new: Vec<_> = (0..20).map(|_| connect(server.addr)).collect();
+            // As long as the load is to be held up; nothing is awaited.
+            std::thread::sleep(Duration::from_millis(500));
+            signal(server.pid(), libc::SIGCONT);
+            for client in &new {
+                exchange(client, b"good morning");
+            }
+            exchange(&client, format!("round {round}").as_bytes());
+        }
+        drop(client);
+        calms_down(server, rest, ACTIVE);
+    });
+}
