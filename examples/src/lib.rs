@@ -2,6 +2,7 @@
 //! say in their first lines how to run them.
 
 pub mod http;
+pub mod kv;
 mod open_files;
 pub mod server;
 
