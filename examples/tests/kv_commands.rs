@@ -170,6 +170,19 @@ fn keys_expire_on_access_and_by_themselves() {
 }
 
 #[test]
+fn a_pattern_that_takes_too_long_is_given_up() {
+    let server = start(2, &[]);
+    assert_eq!(cli(server.addr, &["SET", &"a".repeat(100_000), "v"]), "OK");
+    let pattern = format!("*{}b", "a".repeat(10_000));
+    assert_eq!(
+        cli(server.addr, &["KEYS", &pattern]),
+        "ERR the pattern takes too long"
+    );
+    assert_eq!(cli(server.addr, &["DBSIZE"]), "1");
+    end(server);
+}
+
+#[test]
 fn a_full_store_refuses_to_grow_and_goes_on() {
     let server = start(2, &["--max-memory", "100000"]);
     let value = "x".repeat(60_000);

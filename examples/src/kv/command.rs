@@ -43,6 +43,8 @@ impl From<OutOfMemory> for Failure {
 pub(crate) type Done = Result<(), Failure>;
 
 const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+/// What one `KEYS` may take, about half a second: meanwhile everybody waits.
+const KEYS_STEPS: u64 = 100_000_000;
 const SYNTAX: &str = "ERR syntax error";
 
 /// What a command does to the connection, beside its reply.
@@ -468,17 +470,24 @@ fn persist(session: &mut Session<'_>, arguments: Arguments<'_>, replies: &mut Re
 fn keys(session: &mut Session<'_>, arguments: Arguments<'_>, replies: &mut Replies) -> Done {
     let mut found = Replies::new();
     let mut count = 0;
-    let limit = session.shared.limits.request;
-    let fits = session.shared.store.lock_all().for_each_key(|key| {
-        if glob::matches(&arguments[1], key) {
-            count += 1;
-            found.bulk(key);
+    let shared = session.shared;
+    let mut steps = KEYS_STEPS;
+    let mut failed = None;
+    shared.store.lock_all().for_each_key(|key| {
+        match glob::matches(&arguments[1], key, &mut steps) {
+            Ok(true) => {
+                count += 1;
+                found.bulk(key);
+                failed = shared.check_reply(found.bytes().len()).err();
+            }
+            Ok(false) => {}
+            Err(glob::TooLong) => failed = Some("ERR the pattern takes too long".into()),
         }
-        found.bytes().len() <= limit
+        failed.is_none()
     });
-    session
-        .shared
-        .check_reply(if fits { 0 } else { usize::MAX })?;
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     replies.array(count);
     replies.append(&found);
     Ok(())

@@ -71,7 +71,7 @@ fn execute(session: &mut Session<'_>, arguments: Arguments<'_>, replies: &mut Re
         return Step::Done;
     }
     if is_http(&arguments[0]) {
-        tracing::warn!("a web browser's request; the connection is closed");
+        tracing::info!("a web browser's request; the connection is closed");
         return Step::Quit;
     }
     let before = replies.bytes().len();

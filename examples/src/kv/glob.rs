@@ -1,23 +1,32 @@
 //! Patterns of keys: `*`, `?`, `[a-z]`, `[^a-z]`, and `\` before a byte that stands for itself.
 
+/// Steps that were left when there were none to go on with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
 /// Whether `text` matches `pattern`. The time is at most the product of both lengths: a star that
-/// fails is retried only for the last one seen, so no pattern is exponential.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+/// fails is retried only for the last one seen, so no pattern is exponential. Each step is taken off
+/// `steps`.
+///
+/// # Errors
+/// If there are too few of them.
+pub(crate) fn matches(pattern: &[u8], text: &[u8], steps: &mut u64) -> Result<bool, TooLong> {
     let (mut p, mut t) = (0, 0);
     // Behind the last star, and what of the text it has swallowed.
     let mut retry: Option<(usize, usize)> = None;
     loop {
+        *steps = steps.checked_sub(1).ok_or(TooLong)?;
         if pattern.get(p) == Some(&b'*') {
             p += 1;
             retry = Some((p, t));
             continue;
         }
         match text.get(t) {
-            None if p == pattern.len() => return true,
+            None if p == pattern.len() => return Ok(true),
             // What is left of the pattern wants more text, and no star can give it.
-            None => return false,
+            None => return Ok(false),
             Some(byte) => {
-                if let Some(length) = one(&pattern[p..], *byte) {
+                if let Some(length) = one(&pattern[p..], *byte, steps)? {
                     p += length;
                     t += 1;
                     continue;
@@ -25,7 +34,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
             }
         }
         let Some((after_star, swallowed)) = retry else {
-            return false;
+            return Ok(false);
         };
         retry = Some((after_star, swallowed + 1));
         (p, t) = (after_star, swallowed + 1);
@@ -33,22 +42,23 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// The length of the pattern's first element, if that matches the byte.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
-    match *pattern {
+fn one(pattern: &[u8], byte: u8, steps: &mut u64) -> Result<Option<usize>, TooLong> {
+    Ok(match *pattern {
         [] => None,
         [b'?', ..] => Some(1),
-        [b'[', ..] => class(pattern, byte),
+        [b'[', ..] => return class(pattern, byte, steps),
         [b'\\', escaped, ..] => (escaped == byte).then_some(2),
         [literal, ..] => (literal == byte).then_some(1),
-    }
+    })
 }
 
 /// The same for `[...]`. One that is not closed ends with the pattern.
-fn class(pattern: &[u8], byte: u8) -> Option<usize> {
+fn class(pattern: &[u8], byte: u8, steps: &mut u64) -> Result<Option<usize>, TooLong> {
     let negated = pattern.get(1) == Some(&b'^');
     let mut at = 1 + usize::from(negated);
     let mut found = false;
     loop {
+        *steps = steps.checked_sub(1).ok_or(TooLong)?;
         match pattern[at..] {
             [] => break,
             [b']', ..] => {
@@ -69,12 +79,12 @@ fn class(pattern: &[u8], byte: u8) -> Option<usize> {
             }
         }
     }
-    (found != negated).then_some(at)
+    Ok((found != negated).then_some(at))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{TooLong, matches};
 
     #[test]
     fn patterns_match_what_they_should() {
@@ -103,8 +113,8 @@ mod tests {
             ("k:*:v", "k:1:v", true),
         ] {
             assert_eq!(
-                matches(pattern.as_bytes(), text.as_bytes()),
-                wanted,
+                matches(pattern.as_bytes(), text.as_bytes(), &mut 1000),
+                Ok(wanted),
                 "{pattern} {text}"
             );
         }
@@ -113,6 +123,19 @@ mod tests {
     #[test]
     fn many_stars_take_no_exponential_time() {
         let pattern = "a*".repeat(50) + "b";
-        assert!(!matches(pattern.as_bytes(), "a".repeat(5000).as_bytes()));
+        let text = "a".repeat(5000);
+        let matched = matches(pattern.as_bytes(), text.as_bytes(), &mut 20_000);
+        assert_eq!(matched, Ok(false));
+    }
+
+    #[test]
+    fn no_more_steps_are_taken_than_there_are() {
+        let text = [b'a'; 1000];
+        let many = |text: &str| text.repeat(500);
+        for pattern in [format!("*{}c", many("a")), format!("*[{}]", many("b"))] {
+            let mut steps = 100_000;
+            assert_eq!(matches(pattern.as_bytes(), &text, &mut steps), Err(TooLong));
+            assert_eq!(steps, 0);
+        }
     }
 }

@@ -140,11 +140,16 @@ pub(crate) fn config(
         ("save", String::new()),
         ("timeout", "0".to_owned()),
     ];
+    // Patterns that take longer match nothing.
+    let mut steps = 100_000;
     let wanted: Vec<_> = settings
         .iter()
         .filter(|(name, _)| {
             let mut patterns = arguments.from(2).iter();
-            patterns.any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
+            patterns.any(|pattern| {
+                let pattern = pattern.to_ascii_lowercase();
+                glob::matches(&pattern, name.as_bytes(), &mut steps) == Ok(true)
+            })
         })
         .collect();
     replies.array(2 * wanted.len());

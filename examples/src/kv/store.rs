@@ -233,13 +233,14 @@ impl Store {
         let mut next = || {
             let number = rest.trailing_zeros() as usize;
             rest &= rest.wrapping_sub(1);
-            (number < SHARDS).then(|| (number, self.lock_shard(number)))
+            (number < SHARDS).then(|| self.lock_shard(number))
         };
         // One is the usual number, and needs no memory.
         let first = next();
         let others = std::iter::from_fn(next).collect();
         Locked {
             store: self,
+            mask,
             first,
             others,
         }
@@ -288,20 +289,21 @@ fn size(key: &[u8], entry: &Entry) -> usize {
 #[derive(Debug)]
 pub(crate) struct Locked<'a> {
     store: &'a Store,
-    first: Option<(usize, MutexGuard<'a, Shard>)>,
-    others: Vec<(usize, MutexGuard<'a, Shard>)>,
+    /// A bit for each locked shard. Below, they are in the order of their numbers.
+    mask: u64,
+    first: Option<MutexGuard<'a, Shard>>,
+    others: Vec<MutexGuard<'a, Shard>>,
 }
 
 impl Locked<'_> {
     /// The shard of a key for which this was locked.
     fn shard(&mut self, key: &[u8]) -> &mut Shard {
-        let number = self.store.shard_of(key);
-        self.first
-            .iter_mut()
-            .chain(&mut self.others)
-            .find(|(n, _)| *n == number)
-            .map(|(_, shard)| &mut **shard)
-            .expect("the shard of the key is locked")
+        let bit = 1 << self.store.shard_of(key);
+        assert!(self.mask & bit != 0, "the shard of the key is locked");
+        match (self.mask & (bit - 1)).count_ones() as usize {
+            0 => self.first.as_mut().expect("there is a first"),
+            place => &mut self.others[place - 1],
+        }
     }
 
     /// All locked shards.
@@ -309,7 +311,7 @@ impl Locked<'_> {
         self.first
             .iter_mut()
             .chain(&mut self.others)
-            .map(|(_, shard)| &mut **shard)
+            .map(|shard| &mut **shard)
     }
 
     pub(crate) fn get(&mut self, key: &[u8]) -> Option<&Entry> {
