@@ -73,6 +73,7 @@ fn at_rest(server: &Server) -> Usage {
     exchange(&client, b"first");
     let mut rest = usage(server.pid());
     rest.descriptors -= 1;
+    println!("{rest:?}");
     rest
 }
 

@@ -105,18 +105,15 @@ impl<'a> Head<'a> {
                 return Err(Status::UriTooLong);
             }
             Ok(httparse::Status::Partial) => return partial(input).map(|()| None),
-            Err(httparse::Error::TooManyHeaders) => return Err(Status::FieldsTooLarge),
-            Err(httparse::Error::Version) if line_end.is_some() => return Err(Status::UriTooLong),
-            Err(httparse::Error::Version) => {
-                return match has_other_version(input) {
-                    None => partial(input).map(|()| None),
-                    Some(true) => Err(Status::VersionNotSupported),
-                    Some(false) => Err(Status::BadRequest),
+            Err(error) => {
+                // As if the line feed were the last byte: what follows may not be there yet.
+                return match first_bare_line_feed(parsed) {
+                    Some(at) if is_good_so_far(&parsed[..=at]) => Err(Status::BadRequest),
+                    _ => refusal(error, input, line_end.is_some()).map_or(Ok(None), Err),
                 };
             }
-            Err(_) => return Err(Status::BadRequest),
         };
-        if has_bare_line_feed(&input[..len]) {
+        if first_bare_line_feed(&input[..len]).is_some() {
             return Err(Status::BadRequest);
         }
         // A complete request has all three.
@@ -254,7 +251,7 @@ fn end_of_long_line(input: &[u8]) -> Option<usize> {
 
 /// Whether what is there of a head may still become a good one.
 fn partial(input: &[u8]) -> Result<(), Status> {
-    if has_bare_line_feed(input) {
+    if first_bare_line_feed(input).is_some() {
         return Err(Status::BadRequest);
     }
     if input.len() >= MAX_HEAD {
@@ -263,15 +260,36 @@ fn partial(input: &[u8]) -> Result<(), Status> {
     Ok(())
 }
 
-fn has_bare_line_feed(head: &[u8]) -> bool {
+/// Where a line feed ends a line alone. It never may.
+fn first_bare_line_feed(head: &[u8]) -> Option<usize> {
     let mut before = 0;
-    for &byte in head {
+    for (at, &byte) in head.iter().enumerate() {
         if byte == b'\n' && before != b'\r' {
-            return true;
+            return Some(at);
         }
         before = byte;
     }
-    false
+    None
+}
+
+fn is_good_so_far(head: &[u8]) -> bool {
+    let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    request.parse_with_uninit_headers(head, &mut room).is_ok()
+}
+
+/// What an error of parsing is answered with; nothing, if that can be told only when more is there.
+fn refusal(error: httparse::Error, input: &[u8], is_long: bool) -> Option<Status> {
+    match error {
+        httparse::Error::TooManyHeaders => Some(Status::FieldsTooLarge),
+        httparse::Error::Version if is_long => Some(Status::UriTooLong),
+        httparse::Error::Version => match has_other_version(input) {
+            None => partial(input).err(),
+            Some(true) => Some(Status::VersionNotSupported),
+            Some(false) => Some(Status::BadRequest),
+        },
+        _ => Some(Status::BadRequest),
+    }
 }
 
 /// Whether the first line is one of another version of HTTP, once the line is there.
