@@ -266,7 +266,7 @@ fn nothing_is_left_of_connections_that_have_ended() {
     let proxy = proxy(echo.addr, &[]);
     let first = connect(proxy.addr);
     says(&first, &first, b"first");
-    let with_one = watch::usage(proxy.pid()).descriptors;
+    let with_one = watch::steady(proxy.pid()).descriptors;
     for i in 0..1000 {
         let client = connect(proxy.addr);
         if i % 2 == 0 {

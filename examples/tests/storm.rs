@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::Server;
-use watch::{Usage, settle, signal, state, usage};
+use watch::{Usage, settle, signal, state, steady, usage};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const ACTIVE: usize = 50;
@@ -71,7 +71,7 @@ fn exchange(mut stream: &TcpStream, bytes: &[u8]) {
 fn at_rest(server: &Server) -> Usage {
     let client = connect(server.addr);
     exchange(&client, b"first");
-    let mut rest = usage(server.pid());
+    let mut rest = steady(server.pid());
     rest.descriptors -= 1;
     println!("{rest:?}");
     rest
@@ -291,7 +291,7 @@ fn a_limit_on_connections_holds_and_lets_go() {
     for client in &clients[..10] {
         exchange(client, b"one of ten");
     }
-    assert_eq!(usage(server.pid()).descriptors, rest.descriptors + 10);
+    assert_eq!(steady(server.pid()).descriptors, rest.descriptors + 10);
     // The eleventh is not served until another one leaves.
     let eleventh = &clients[10];
     (&mut &*eleventh).write_all(b"let me in").unwrap();

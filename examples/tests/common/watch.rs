@@ -30,6 +30,17 @@ pub(crate) fn usage(pid: u32) -> Usage {
     }
 }
 
+/// What process `pid` has, without what it opens for a moment only: a runtime that comes to rest looks
+/// into `/proc`.
+pub(crate) fn steady(pid: u32) -> Usage {
+    let readings = (0..10).map(|_| {
+        std::thread::sleep(Duration::from_millis(2));
+        usage(pid)
+    });
+    let fewest = readings.min_by_key(|usage| usage.descriptors);
+    fewest.expect("ten readings")
+}
+
 /// Waits until what process `pid` has is `enough`; panics with what it has after `limit`.
 pub(crate) fn settle(pid: u32, limit: Duration, enough: impl Fn(Usage) -> bool) -> Usage {
     let end = Instant::now() + limit;
