@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -14,9 +15,13 @@ use crate::clock::now;
 use crate::limits::Sources;
 use crate::{Error, Plan};
 
-/// How many connections are begun before the first of them has come about, over all threads. Servers
-/// keep at least so many that they have not accepted.
-const BATCH: usize = 128;
+/// How many connections are begun at once, over all threads. A connection comes about before the server
+/// accepts it, and one that finds the server's queue full is tried again by the system after a second;
+/// the shortest queues that are usual are twice as long as this.
+const BATCH: usize = 64;
+
+/// How long a server has to accept a batch before the next one is begun.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// How long a wait for connections takes before the time is looked at again.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -52,7 +57,12 @@ pub(crate) fn connect(
     let mut pending: Vec<usize> = Vec::with_capacity(batch);
     let mut progress = now();
     while all.streams.len() < ids.len() || !pending.is_empty() {
-        while pending.len() < batch && all.streams.len() < ids.len() {
+        let mut room = batch - pending.len();
+        if room > 0 && !all.streams.is_empty() {
+            thread::sleep(PAUSE);
+        }
+        while room > 0 && all.streams.len() < ids.len() {
+            room -= 1;
             let index = all.streams.len();
             let stream = begin(plan.address, sources.of(ids[index]));
             // What concerns this system and not the server would happen to all others as well.
