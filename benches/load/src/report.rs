@@ -76,8 +76,11 @@ pub struct OpenLoop {
     /// Those of them that were sent more than a millisecond late, because their connection still waited
     /// for an answer, or because the generator itself was behind.
     pub late: u64,
-    /// By how many nanoseconds the generator itself was behind at the worst. Latencies hold this time; if
-    /// it is not far below them, they are the generator's as much as the server's.
+    /// By how many nanoseconds the generator itself was behind in the mean, from the time at which a
+    /// request was due until it looked. Latencies hold this time: if it is not far below them, they are
+    /// the generator's as much as the server's.
+    pub behind_mean_ns: u64,
+    /// The same at the worst.
     pub behind_max_ns: u64,
 }
 
@@ -174,10 +177,11 @@ impl fmt::Display for Report {
             line(
                 "open loop",
                 format!(
-                    "{} due, {:.0} per second; {} sent late; at worst {} behind",
+                    "{} due, {:.0} per second; {} sent late; {} behind, at worst {}",
                     open.due,
                     open.rate,
                     open.late,
+                    Time(open.behind_mean_ns),
                     Time(open.behind_max_ns)
                 ),
             )?;

@@ -25,7 +25,8 @@ const LEAD: u64 = SECOND / 100;
 const TELL: Duration = Duration::from_secs(1);
 
 /// Carries out a plan. It takes the plan's warm-up, window and up to its grace, and before that as long as
-/// connecting takes.
+/// connecting takes. If the connections need more descriptors than the process may have, its limit is
+/// raised.
 ///
 /// # Errors
 /// If the plan cannot be carried out at all; see [`Error`]. Wrong answers and lost connections are no
@@ -126,7 +127,8 @@ fn drive<P: Protocol>(
                 rate,
                 due: tally.due,
                 late: tally.late,
-                behind_max_ns: tally.behind,
+                behind_mean_ns: tally.behind.checked_div(tally.due).unwrap_or(0),
+                behind_max_ns: tally.behind_max,
             }),
             errors: tally.errors,
             wrong_answer: tally.wrong.take(),

@@ -29,8 +29,9 @@ pub(crate) struct Tally {
     pub(crate) due: u64,
     /// Those of them that were sent late.
     pub(crate) late: u64,
-    /// The most nanoseconds by which a worker looked too late after a due request.
+    /// The nanoseconds by which a worker looked too late after due requests: in all, and at the most.
     pub(crate) behind: u64,
+    pub(crate) behind_max: u64,
     /// Processor time of the workers, in nanoseconds.
     pub(crate) cpu: u64,
 }
@@ -47,6 +48,7 @@ impl Tally {
             due: 0,
             late: 0,
             behind: 0,
+            behind_max: 0,
             cpu: 0,
         }
     }
@@ -68,7 +70,8 @@ impl Tally {
         self.unanswered += other.unanswered;
         self.due += other.due;
         self.late += other.late;
-        self.behind = self.behind.max(other.behind);
+        self.behind += other.behind;
+        self.behind_max = self.behind_max.max(other.behind_max);
         self.cpu += other.cpu;
     }
 

@@ -218,9 +218,10 @@ impl<P: Protocol> Worker<P> {
                 return due;
             }
             if self.core.times.in_window(due) {
-                self.core.tally.due += 1;
-                let behind = &mut self.core.tally.behind;
-                *behind = (*behind).max(time - due);
+                let tally = &mut self.core.tally;
+                tally.due += 1;
+                tally.behind += time - due;
+                tally.behind_max = tally.behind_max.max(time - due);
             }
             connection.due += 1;
             if connection.stream.is_some() {
