@@ -345,9 +345,9 @@ impl<P: Protocol> Core<P> {
         let (state, id) = (&mut connection.state, connection.id);
         let complete = self.protocol.check(state, id, before, bytes)?;
         connection.answered += complete;
-        let asked = connection.written / self.request_len;
+        // An echo may begin before the request has ended, but no answer before it has begun.
         let partial = u64::from(self.protocol.is_partial(&connection.state));
-        if connection.answered + partial > asked {
+        if connection.answered * self.request_len + partial > connection.written {
             connection.answered = connection.answered.min(connection.sent);
             self.outstanding -= connection.answered - before;
             return Err(format!("{n} bytes that nobody has asked for"));

@@ -5,6 +5,7 @@ mod common;
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use common::{answer, echo, plan};
 use marmot_load::{Error, Op, Report, Workload, run};
@@ -35,7 +36,7 @@ fn spoiler(which: u64, byte: usize) -> SocketAddr {
 #[test]
 fn echoes_are_right() {
     let address = echo();
-    for (size, pipeline, threads) in [(64, 1, 1), (1, 1, 1), (64, 16, 2), (100_000, 2, 1)] {
+    for (size, pipeline, threads) in [(64, 1, 1), (1, 1, 1), (64, 16, 2), (100_000, 2, 2)] {
         let mut plan = plan(address, Workload::Echo { size });
         plan.pipeline = pipeline;
         plan.threads = threads;
@@ -44,6 +45,17 @@ fn echoes_are_right() {
         assert_eq!(report.connections, 4);
         assert_eq!(report.latency_ns.count, report.requests);
     }
+}
+
+#[test]
+fn requests_may_exceed_the_buffers_of_a_socket() {
+    let mut plan = plan(echo(), Workload::Echo { size: 15_000_000 });
+    plan.connections = 1;
+    plan.warm_up = Duration::ZERO;
+    plan.grace = Duration::from_secs(30);
+    let report = run(&plan).unwrap();
+    assert_eq!(report.errors.total(), 0, "{report}");
+    assert_eq!(report.unanswered, 0, "{report}");
 }
 
 #[test]
