@@ -55,6 +55,7 @@
 
 mod clock;
 mod connect;
+mod connection;
 mod error;
 mod limits;
 mod plan;

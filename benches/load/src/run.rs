@@ -13,9 +13,9 @@ use crate::clock::{SECOND, now};
 use crate::connect::{Connected, connect};
 use crate::process::Sample;
 use crate::protocol::{Echo, Http, Kv, Protocol, prepare};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Times};
 use crate::tally::Tally;
-use crate::worker::{Times, Worker};
+use crate::worker::Worker;
 use crate::{Error, Op, OpenLoop, Plan, Report, Workload, limits};
 
 /// How long the workers have from the word until the first request, so that they begin together.

@@ -1,6 +1,26 @@
-//! When the requests of an open loop are due.
+//! The times of a run, and when the requests of an open loop are due.
 
 use crate::clock::SECOND;
+
+/// The times of a run, by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// The first request.
+    pub(crate) origin: u64,
+    /// The window begins.
+    pub(crate) begin: u64,
+    /// It ends, and with it the sending of new requests.
+    pub(crate) end: u64,
+    /// Answers are not waited for any longer.
+    pub(crate) finish: u64,
+}
+
+impl Times {
+    #[inline]
+    pub(crate) fn in_window(&self, time: u64) -> bool {
+        (self.begin..self.end).contains(&time)
+    }
+}
 
 /// The times at which requests are due, evenly spread over time and, in turn, over connections.
 /// Request `round` of connection `id` is the `round * connections + id`-th of all.
