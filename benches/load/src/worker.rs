@@ -92,10 +92,7 @@ impl<P: Protocol> Worker<P> {
             {
                 cpu.get_or_insert_with(|| thread_cpu() - before);
             }
-            let answered = self.core.outstanding == 0 && time >= times.end;
-            if self.core.alive == 0 || answered || time >= times.finish {
-                break;
-            }
+            // Before anything ends: what is due is due, however late the worker looks.
             if let Some(schedule) = self.core.schedule {
                 let due = self.pay(schedule, &mut next, time);
                 // One that is set already has not fired yet: its request would have been paid.
@@ -103,6 +100,10 @@ impl<P: Protocol> Worker<P> {
                     self.timer.set(due)?;
                     alarm = due;
                 }
+            }
+            let answered = self.core.outstanding == 0 && time >= times.end;
+            if self.core.alive == 0 || answered || time >= times.finish {
+                break;
             }
             let until = [times.begin, times.end, times.finish]
                 .into_iter()
