@@ -43,7 +43,9 @@ func sleepers(tasks int, ops int64) outcome {
 	return outcome{answer: uint64(slept.Load()), late: late}
 }
 
-// timer creates timers of an hour and stops them.
+// timer creates timers of an hour and stops them. They are of the kind that a select can wait for;
+// time.AfterFunc, which has no channel, takes about a sixth less time with one processor and about
+// a third less with two.
 func timer(_ int, ops int64) outcome {
 	var pending uint64
 	for range ops {
