@@ -1,0 +1,83 @@
+//! Workloads of locks: may's own, and those of threads, which suffice where nothing that is held
+//! waits.
+
+use std::sync::Arc;
+
+use marmot_peer::{Size, share};
+use may::go;
+use may::sync::{Mutex, RwLock};
+
+use crate::tasks::sum;
+
+pub(crate) fn mutex(size: Size) -> u64 {
+    let number = Arc::new(Mutex::new(0_u64));
+    let tasks = (0..size.tasks).map(|i| {
+        let number = number.clone();
+        go!(move || {
+            for _ in 0..share(size.ops, size.tasks, i) {
+                *number.lock().expect("nobody panicked") += 1;
+            }
+            0
+        })
+    });
+    sum(tasks.collect());
+    *number.lock().expect("nobody panicked")
+}
+
+pub(crate) fn mutex_of_threads(size: Size) -> u64 {
+    let number = Arc::new(parking_lot::Mutex::new(0_u64));
+    let tasks = (0..size.tasks).map(|i| {
+        let number = number.clone();
+        go!(move || {
+            for _ in 0..share(size.ops, size.tasks, i) {
+                *number.lock() += 1;
+            }
+            0
+        })
+    });
+    sum(tasks.collect());
+    *number.lock()
+}
+
+/// Reads a hundred times, writes once, and so on. A read checks that the number did not fall.
+fn read_and_write(operations: u64, read: impl Fn() -> u64, write: impl Fn()) -> u64 {
+    const WRITE_EACH: u64 = 101;
+    let mut seen = 0;
+    for operation in 0..operations {
+        if operation % WRITE_EACH == WRITE_EACH - 1 {
+            write();
+        } else {
+            let now = read();
+            assert!(now >= seen, "the number fell");
+            seen = now;
+        }
+    }
+    operations
+}
+
+pub(crate) fn rwlock(size: Size) -> u64 {
+    let number = Arc::new(RwLock::new(0_u64));
+    let tasks = (0..size.tasks).map(|i| {
+        let number = number.clone();
+        go!(move || {
+            read_and_write(
+                share(size.ops, size.tasks, i),
+                || *number.read().expect("nobody panicked"),
+                || *number.write().expect("nobody panicked") += 1,
+            )
+        })
+    });
+    sum(tasks.collect())
+}
+
+pub(crate) fn rwlock_of_threads(size: Size) -> u64 {
+    let number = Arc::new(parking_lot::RwLock::new(0_u64));
+    let tasks = (0..size.tasks).map(|i| {
+        let number = number.clone();
+        go!(move || {
+            let operations = share(size.ops, size.tasks, i);
+            read_and_write(operations, || *number.read(), || *number.write() += 1)
+        })
+    });
+    sum(tasks.collect())
+}

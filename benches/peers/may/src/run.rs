@@ -1,0 +1,66 @@
+//! Starting the scheduler, and measuring a body in a coroutine.
+
+use marmot_peer::{Job, Outcome, Size, Stopwatch, Unsupported};
+use may::coroutine::{Builder, JoinHandle};
+use may::{config, go};
+
+/// The stack of a body and of an accepting coroutine, in words: 256 KiB. All others have may's
+/// default of 4096 words, 32 KiB, of which none of the work here needs a tenth.
+const BODY_STACK: usize = 0x8000;
+
+/// How many coroutines are kept for their stacks. May's own default is 1000, and a workload that has
+/// more at once would map and unmap stacks all the time.
+const POOL: usize = 20_000;
+
+/// Tells may, which starts at the first coroutine, how many workers to have.
+pub(crate) fn configure(procs: usize) {
+    config().set_workers(procs).set_pool_capacity(POOL);
+}
+
+/// Spawns a coroutine with a large stack.
+pub(crate) fn spawn_large<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    go!(Builder::new().stack_size(BODY_STACK), body).expect("a coroutine starts")
+}
+
+/// Runs `body` in a coroutine. The thread that calls only waits.
+pub(crate) fn run<T: Send + 'static>(procs: usize, body: impl FnOnce() -> T + Send + 'static) -> T {
+    configure(procs);
+    spawn_large(body).join().expect("the body does not panic")
+}
+
+/// Warms up, then measures `work`, which returns the answer.
+pub(crate) fn measured(job: &Job, work: fn(Size) -> u64) -> Outcome {
+    let (warm_up, size) = (job.warm_up(), job.size);
+    run(job.procs, move || {
+        work(warm_up);
+        let stopwatch = Stopwatch::start();
+        let answer = work(size);
+        Ok(stopwatch.report(answer))
+    })
+}
+
+/// Warms up, then measures `work`, which returns the answer and how late things were.
+pub(crate) fn measured_with_delays(job: &Job, work: fn(Size) -> (u64, Vec<u64>)) -> Outcome {
+    let (warm_up, size) = (job.warm_up(), job.size);
+    run(job.procs, move || {
+        work(warm_up);
+        let stopwatch = Stopwatch::start();
+        let (answer, mut delays) = work(size);
+        Ok(stopwatch.report(answer).with_delays(&mut delays))
+    })
+}
+
+/// Whether so many coroutines at once are possible: each has a stack and a guard page, which are two
+/// maps, and of those a process may have `vm.max_map_count`. May panics when there are no more.
+pub(crate) fn can_have(coroutines: u64) -> Result<(), Unsupported> {
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    let limit: u64 = limit.trim().parse().unwrap_or(65_530);
+    if 2 * (coroutines + POOL as u64) < limit {
+        return Ok(());
+    }
+    Err(Unsupported(format!(
+        "{coroutines} coroutines at once take two memory maps each, and vm.max_map_count is {limit}"
+    )))
+}

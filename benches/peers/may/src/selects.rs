@@ -1,0 +1,48 @@
+//! Workloads of may's select, which is a queue of events with a coroutine for each event source.
+
+use marmot_peer::{Size, share};
+use may::sync::spsc;
+use may::{cqueue, go};
+
+/// The queue is made once, as in `loop_select!`, and hands out what its coroutines received in the
+/// order in which they did: a fair select. The senders' channels are unbounded; each coroutine takes
+/// the next message only when the one before it was polled.
+pub(crate) fn select<const WIDTH: usize>(size: Size) -> u64 {
+    let receivers: [_; WIDTH] = std::array::from_fn(|i| {
+        let (sender, receiver) = spsc::channel::<u64>();
+        go!(move || {
+            for number in 0..share(size.ops, WIDTH as u64, i as u64) {
+                sender.send(number).expect("the body receives");
+            }
+        });
+        receiver
+    });
+    cqueue::scope(|queue| {
+        for (token, receiver) in receivers.into_iter().enumerate() {
+            go!(queue, token, move |event| {
+                while let Ok(number) = receiver.recv() {
+                    event.send(number as usize);
+                }
+            });
+        }
+        let mut sum = 0_u64;
+        for _ in 0..size.ops {
+            let event = queue.poll(None).expect("the senders are there");
+            sum = sum.wrapping_add(event.extra as u64);
+        }
+        sum
+    })
+}
+
+/// May's select has no default; what asks without waiting asks with `try_recv`.
+pub(crate) fn select_default(size: Size) -> u64 {
+    let (_a, a) = spsc::channel::<u64>();
+    let (_b, b) = spsc::channel::<u64>();
+    let mut defaults = 0;
+    for _ in 0..size.ops {
+        if a.try_recv().is_err() && b.try_recv().is_err() {
+            defaults += 1;
+        }
+    }
+    defaults
+}
