@@ -1,13 +1,32 @@
-//! Workloads of locks: may's own, and those of threads, which suffice where nothing that is held
-//! waits.
+//! Workloads of locks.
+//!
+//! What is held for a moment, and while nothing waits, is guarded by a lock of threads, which is many
+//! times faster than may's own; those are `mutex=may` and `rwlock=may`. With the former nothing in
+//! these coroutines waits, so each runs from begin to end on its worker, and only those on different
+//! workers contend.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, RwLock};
 
 use marmot_peer::{Size, share};
 use may::go;
-use may::sync::{Mutex, RwLock};
+use may::sync;
 
 use crate::tasks::sum;
+
+pub(crate) fn mutex_may(size: Size) -> u64 {
+    let number = Arc::new(sync::Mutex::new(0_u64));
+    let tasks = (0..size.tasks).map(|i| {
+        let number = number.clone();
+        go!(move || {
+            for _ in 0..share(size.ops, size.tasks, i) {
+                *number.lock().expect("nobody panicked") += 1;
+            }
+            0
+        })
+    });
+    sum(tasks.collect());
+    *number.lock().expect("nobody panicked")
+}
 
 pub(crate) fn mutex(size: Size) -> u64 {
     let number = Arc::new(Mutex::new(0_u64));
@@ -22,21 +41,6 @@ pub(crate) fn mutex(size: Size) -> u64 {
     });
     sum(tasks.collect());
     *number.lock().expect("nobody panicked")
-}
-
-pub(crate) fn mutex_of_threads(size: Size) -> u64 {
-    let number = Arc::new(parking_lot::Mutex::new(0_u64));
-    let tasks = (0..size.tasks).map(|i| {
-        let number = number.clone();
-        go!(move || {
-            for _ in 0..share(size.ops, size.tasks, i) {
-                *number.lock() += 1;
-            }
-            0
-        })
-    });
-    sum(tasks.collect());
-    *number.lock()
 }
 
 /// Reads a hundred times, writes once, and so on. A read checks that the number did not fall.
@@ -55,8 +59,8 @@ fn read_and_write(operations: u64, read: impl Fn() -> u64, write: impl Fn()) -> 
     operations
 }
 
-pub(crate) fn rwlock(size: Size) -> u64 {
-    let number = Arc::new(RwLock::new(0_u64));
+pub(crate) fn rwlock_may(size: Size) -> u64 {
+    let number = Arc::new(sync::RwLock::new(0_u64));
     let tasks = (0..size.tasks).map(|i| {
         let number = number.clone();
         go!(move || {
@@ -70,13 +74,17 @@ pub(crate) fn rwlock(size: Size) -> u64 {
     sum(tasks.collect())
 }
 
-pub(crate) fn rwlock_of_threads(size: Size) -> u64 {
-    let number = Arc::new(parking_lot::RwLock::new(0_u64));
+pub(crate) fn rwlock(size: Size) -> u64 {
+    let number = Arc::new(RwLock::new(0_u64));
     let tasks = (0..size.tasks).map(|i| {
         let number = number.clone();
         go!(move || {
             let operations = share(size.ops, size.tasks, i);
-            read_and_write(operations, || *number.read(), || *number.write() += 1)
+            read_and_write(
+                operations,
+                || *number.read().expect("nobody panicked"),
+                || *number.write().expect("nobody panicked") += 1,
+            )
         })
     });
     sum(tasks.collect())

@@ -44,13 +44,9 @@ const WORKLOADS: &[Workload] = &[
         measured(job, selects::select_default)
     }),
     work("mutex", |job| measured(job, locks::mutex)),
-    work("mutex=parking_lot", |job| {
-        measured(job, locks::mutex_of_threads)
-    }),
+    work("mutex=may", |job| measured(job, locks::mutex_may)),
     work("rwlock", |job| measured(job, locks::rwlock)),
-    work("rwlock=parking_lot", |job| {
-        measured(job, locks::rwlock_of_threads)
-    }),
+    work("rwlock=may", |job| measured(job, locks::rwlock_may)),
     work("skynet", tasks::skynet),
     work("sieve", |job| measured(job, bounded::sieve)),
     work("ring", |job| measured(job, channels::ring)),

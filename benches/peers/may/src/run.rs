@@ -8,13 +8,23 @@ use may::{config, go};
 /// default of 4096 words, 32 KiB, of which none of the work here needs a tenth.
 const BODY_STACK: usize = 0x8000;
 
-/// How many coroutines are kept for their stacks. May's own default is 1000, and a workload that has
-/// more at once would map and unmap stacks all the time.
-const POOL: usize = 20_000;
+/// The most coroutines that are kept for their stacks.
+const LARGEST_POOL: usize = 20_000;
 
 /// Tells may, which starts at the first coroutine, how many workers to have.
 pub(crate) fn configure(procs: usize) {
-    config().set_workers(procs).set_pool_capacity(POOL);
+    config().set_workers(procs);
+}
+
+/// Has may keep as many coroutines for their stacks as the work has at once, which otherwise are
+/// mapped and unmapped all the time. Its own number is 1000. To keep many more than are used costs
+/// too, because they are used in turn.
+fn configure_pool(job: &Job) {
+    let pool = match job.name {
+        "fork-join" | "skynet" => LARGEST_POOL,
+        _ => (job.size.tasks as usize + 24).clamp(1000, LARGEST_POOL),
+    };
+    config().set_pool_capacity(pool);
 }
 
 /// Spawns a coroutine with a large stack.
@@ -33,6 +43,7 @@ pub(crate) fn run<T: Send + 'static>(procs: usize, body: impl FnOnce() -> T + Se
 /// Warms up, then measures `work`, which returns the answer.
 pub(crate) fn measured(job: &Job, work: fn(Size) -> u64) -> Outcome {
     let (warm_up, size) = (job.warm_up(), job.size);
+    configure_pool(job);
     run(job.procs, move || {
         work(warm_up);
         let stopwatch = Stopwatch::start();
@@ -44,6 +55,7 @@ pub(crate) fn measured(job: &Job, work: fn(Size) -> u64) -> Outcome {
 /// Warms up, then measures `work`, which returns the answer and how late things were.
 pub(crate) fn measured_with_delays(job: &Job, work: fn(Size) -> (u64, Vec<u64>)) -> Outcome {
     let (warm_up, size) = (job.warm_up(), job.size);
+    configure_pool(job);
     run(job.procs, move || {
         work(warm_up);
         let stopwatch = Stopwatch::start();
@@ -52,12 +64,15 @@ pub(crate) fn measured_with_delays(job: &Job, work: fn(Size) -> (u64, Vec<u64>))
     })
 }
 
+/// For the program, its threads and its heap.
+const OTHER_MAPS: u64 = 1000;
+
 /// Whether so many coroutines at once are possible: each has a stack and a guard page, which are two
 /// maps, and of those a process may have `vm.max_map_count`. May panics when there are no more.
 pub(crate) fn can_have(coroutines: u64) -> Result<(), Unsupported> {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
     let limit: u64 = limit.trim().parse().unwrap_or(65_530);
-    if 2 * (coroutines + POOL as u64) < limit {
+    if 2 * coroutines + OTHER_MAPS < limit {
         return Ok(());
     }
     Err(Unsupported(format!(

@@ -1,7 +1,7 @@
 //! Workloads of tasks: spawning, joining, yielding.
 
 use marmot_peer::{Job, Outcome, Size, share};
-use may::coroutine::{JoinHandle, yield_now};
+use may::coroutine::{Builder, JoinHandle, yield_now};
 use may::go;
 use may::sync::{mpsc, spsc};
 
@@ -29,14 +29,18 @@ pub(crate) fn spawn_chain(size: Size) -> u64 {
 }
 
 /// Spawns the coroutine that has `left` to come, itself included.
+///
+/// On one worker, of which an id is a choice: otherwise may gives what is spawned to the workers in
+/// turn, and each has to wake the other for the next.
 fn link(left: u64, ops: u64, last: spsc::Sender<u64>) {
-    go!(move || {
+    let task = move || {
         if left > 1 {
             link(left - 1, ops, last);
         } else {
             last.send(ops - left + 1).expect("the body waits");
         }
-    });
+    };
+    go!(Builder::new().id(0), task).expect("a coroutine starts");
 }
 
 pub(crate) fn yields(size: Size) -> u64 {
