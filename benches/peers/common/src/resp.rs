@@ -17,7 +17,7 @@ type Shard = HashMap<Box<[u8]>, Box<[u8]>>;
 
 /// The map, behind locks in 64 shards.
 ///
-/// The locks are those of std. None is held while a task waits for anything, and for sections so
+/// The locks are std's, and with 64 hardly contended. None is held while a task waits for anything, and for sections so
 /// short a lock that suspends the task costs more than it can win, in every runtime.
 #[derive(Debug)]
 pub struct Store {
@@ -29,7 +29,7 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Self {
         Self {
-            shards: [const { () }; SHARDS].map(|()| Mutex::default()),
+            shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
         }
     }

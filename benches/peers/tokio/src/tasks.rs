@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use marmot_peer::{Size, share};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn, yield_now};
 
 /// The handles are kept in one `Vec`, which a `JoinSet` is slower than: it has a list of its own
@@ -64,25 +64,25 @@ pub(crate) async fn sum(tasks: Vec<JoinHandle<u64>>) -> u64 {
 }
 
 pub(crate) async fn skynet(size: Size) -> u64 {
-    let (parent, mut root) = mpsc::channel(1);
+    let (parent, root) = kanal::bounded_async(1);
     node(0, size.ops, parent);
     root.recv().await.expect("the root tells")
 }
 
 /// Spawns the task over `leaves` leaves, the first of which has the number `first`.
-fn node(first: u64, leaves: u64, parent: mpsc::Sender<u64>) {
+fn node(first: u64, leaves: u64, parent: kanal::AsyncSender<u64>) {
     spawn(async move {
         let value = if leaves <= 1 {
             first
         } else {
-            let (child, mut children) = mpsc::channel(10);
+            let (child, children) = kanal::bounded_async(10);
             let each = leaves / 10;
             for i in 0..10 {
                 node(first + i * each, each, child.clone());
             }
             drop(child);
             let mut sum = 0_u64;
-            while let Some(value) = children.recv().await {
+            while let Ok(value) = children.recv().await {
                 sum = sum.wrapping_add(value);
             }
             sum
