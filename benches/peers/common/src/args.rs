@@ -104,7 +104,7 @@ struct Args {
 }
 
 const WRONG_ARGUMENTS: u8 = 2;
-const CANNOT_RUN: u8 = 3;
+pub(crate) const CANNOT_RUN: u8 = 3;
 
 /// Does what the arguments of the process ask for.
 pub fn main(peer: &Peer) -> ExitCode {

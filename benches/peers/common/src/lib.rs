@@ -30,6 +30,7 @@
 //! ```
 
 mod args;
+mod check;
 mod contract;
 mod http;
 mod late;
@@ -39,6 +40,7 @@ mod resp;
 mod serve;
 
 pub use args::{Job, Outcome, Peer, Server, Service, Unsupported, Workload, locked_version, main};
+pub use check::check_answers;
 pub use contract::{Size, answer, default_size, share};
 pub use http::{HELLO, NOT_FOUND, answer_http};
 pub use late::Lateness;

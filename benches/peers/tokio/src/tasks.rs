@@ -99,6 +99,10 @@ pub(crate) async fn fork_join(size: Size) -> u64 {
 }
 
 /// One allocation for the task, and one for the future of the caller's own part.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "it spawns itself, which takes the promise of `Send`"
+)]
 fn fib(n: u64) -> impl Future<Output = u64> + Send {
     async move {
         if n <= CUTOFF {

@@ -1,0 +1,6 @@
+//! The answers of all workloads.
+
+#[test]
+fn every_workload_answers_right() {
+    marmot_peer::check_answers(env!("CARGO_BIN_EXE_peer-tokio").as_ref());
+}
