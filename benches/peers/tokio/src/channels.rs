@@ -2,10 +2,9 @@
 //!
 //! Whoever wants speed takes the channel that fits, and these were the fastest of tokio's own, kanal,
 //! flume, async-channel and crossfire, with one worker and with two. One to one it is crossfire's
-//! `spsc`, which has two thirds of the cost of kanal's. All others are kanal's, of which the nearest
-//! to it costs: flume's unbuffered two to seven times as much, crossfire's `mpmc` half as much again,
-//! and its `mpsc` about a tenth more. Tokio's own costs five to ten times as much when full, since it
-//! is made for fairness. Only kanal and flume have channels without a buffer.
+//! `spsc`; all others are kanal's. Next to kanal's come crossfire's `mpmc` and `mpsc`, at about one
+//! and a half times the cost, and without a buffer, which only these two have, flume's, at two to
+//! five times. Tokio's own, made for fairness, costs several times as much when it is often full.
 
 use crossfire::spsc;
 use kanal::{AsyncReceiver, AsyncSender, bounded_async};

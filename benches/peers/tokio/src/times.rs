@@ -46,8 +46,14 @@ pub(crate) async fn sleepers(size: Size) -> (u64, Vec<u64>) {
 
 /// A `Sleep` is entered in the timer wheel when it is first polled. Unconstrained, because a task
 /// that has used up its budget is told `Pending` without having been entered.
+///
+/// Another timer is pending and due sooner, as in most programs there is one: without it, each
+/// timer is the next to be due, and with one worker is a write to wake the poller.
 pub(crate) async fn timer(size: Size) -> u64 {
     const HOUR: Duration = Duration::from_secs(3600);
+    let sooner = spawn(sleep(HOUR / 2));
+    // Once waited, the driver knows of it.
+    sleep(TICK).await;
     let create_and_cancel = async {
         let mut pending = 0;
         for _ in 0..size.ops {
@@ -60,7 +66,9 @@ pub(crate) async fn timer(size: Size) -> u64 {
         }
         pending
     };
-    unconstrained(create_and_cancel).await
+    let pending = unconstrained(create_and_cancel).await;
+    sooner.abort();
+    pending
 }
 
 /// Takes `ticks` ticks, or as many as come until `stop`, and notes how late each was.
