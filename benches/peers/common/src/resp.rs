@@ -17,8 +17,9 @@ type Shard = HashMap<Box<[u8]>, Box<[u8]>>;
 
 /// The map, behind locks in 64 shards.
 ///
-/// The locks are std's, and with 64 hardly contended. None is held while a task waits for anything, and for sections so
-/// short a lock that suspends the task costs more than it can win, in every runtime.
+/// The locks are std's, and with 64 hardly contended. None is held while a task waits for anything,
+/// and for sections so short a lock that suspends the task costs more than it can win, in every
+/// runtime.
 #[derive(Debug)]
 pub struct Store {
     /// Guards the keys that hash to its place; one is held at a time.

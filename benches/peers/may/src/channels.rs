@@ -1,8 +1,8 @@
 //! Workloads of channels, on may's own, which are unbounded.
 //!
-//! Each is the narrowest that fits: `spsc` where one sends and one receives, `mpsc` and `mpmc` where
-//! more do. In `ping-pong` and `ring` one message is under way at a time, so that a capacity would
-//! never be reached.
+//! Each is the narrowest that fits: `spsc` where one sends and one receives, `mpsc` and `mpmc`
+//! where more do. In `ping-pong` and `ring` one message is under way at a time, so that a capacity
+//! would never be reached.
 
 use marmot_peer::{Size, share};
 use may::coroutine::JoinHandle;

@@ -1,10 +1,10 @@
 //! Workloads of locks.
 //!
-//! What is held for a moment, and while nothing waits, is guarded by a lock of threads, which is many
-//! times faster than may's own: parking_lot's, whose mutex takes half the time of std's where two
-//! workers contend. May's own are `mutex=may` and `rwlock=may`. With the former nothing in these
-//! coroutines waits, so each runs from begin to end on its worker, and only those on different
-//! workers contend.
+//! What is held for a moment, and while nothing waits, is guarded by a lock of threads, which is
+//! many times faster than may's own: parking_lot's, whose mutex takes half the time of std's where
+//! two workers contend. May's own are `mutex=may` and `rwlock=may`. With the former nothing in
+//! these coroutines waits, so each runs from begin to end on its worker, and only those on
+//! different workers contend.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! The workloads and servers of the comparison, in may: the names and what is run for them.
 //!
-//! Channels in may are unbounded. A workload that asks for a capacity is given may's fitting channel
-//! as it is, under its plain name; its variant `=bounded` keeps to the capacity with a `Semphore`.
+//! Channels in may are unbounded. A workload that asks for a capacity is given may's fitting
+//! channel as it is, under its plain name; its variant `=bounded` keeps to the capacity with a
+//! `Semphore`.
 
 mod bounded;
 mod channels;

@@ -67,8 +67,8 @@ pub(crate) fn measured_with_delays(job: &Job, work: fn(Size) -> (u64, Vec<u64>))
 /// For the program, its threads and its heap.
 const OTHER_MAPS: u64 = 1000;
 
-/// Whether so many coroutines at once are possible: each has a stack and a guard page, which are two
-/// maps, and of those a process may have `vm.max_map_count`. May panics when there are no more.
+/// Whether so many coroutines at once are possible: each has a stack and a guard page, which are
+/// two maps, and of those a process may have `vm.max_map_count`. May panics when there are no more.
 pub(crate) fn can_have(coroutines: u64) -> Result<(), Unsupported> {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
     let limit: u64 = limit.trim().parse().unwrap_or(65_530);

@@ -5,8 +5,8 @@ use may::sync::spsc;
 use may::{cqueue, go};
 
 /// The queue is made once, as in `loop_select!`, and hands out what its coroutines received in the
-/// order in which they did: a fair select. The senders' channels are unbounded; each coroutine takes
-/// the next message only when the one before it was polled.
+/// order in which they did: a fair select. The senders' channels are unbounded; each coroutine
+/// takes the next message only when the one before it was polled.
 pub(crate) fn select<const WIDTH: usize>(size: Size) -> u64 {
     let receivers: [_; WIDTH] = std::array::from_fn(|i| {
         let (sender, receiver) = spsc::channel::<u64>();

@@ -1,10 +1,11 @@
 //! Workloads of channels.
 //!
-//! Whoever wants speed takes the channel that fits, and these were the fastest of tokio's own, kanal,
-//! flume, async-channel and crossfire, with one worker and with two. One to one it is crossfire's
-//! `spsc`; all others are kanal's. Next to kanal's come crossfire's `mpmc` and `mpsc`, at about one
-//! and a half times the cost, and without a buffer, which only these two have, flume's, at two to
-//! five times. Tokio's own, made for fairness, costs several times as much when it is often full.
+//! Whoever wants speed takes the channel that fits, and these were the fastest of tokio's own,
+//! kanal, flume, async-channel and crossfire, with one worker and with two. One to one it is
+//! crossfire's `spsc`; all others are kanal's. Next to kanal's come crossfire's `mpmc` and `mpsc`,
+//! at about one and a half times the cost, and without a buffer, which only kanal and flume have,
+//! flume's, at two to five times. Tokio's own, made for fairness, costs several times as much when
+//! it is often full.
 
 use crossfire::spsc;
 use kanal::{AsyncReceiver, AsyncSender, bounded_async};

@@ -1,10 +1,10 @@
 //! Workloads of locks.
 //!
 //! What is held for a moment, and not across an await, an expert guards by a lock of threads, as
-//! tokio's own guide says: parking_lot's, whose mutex takes half the time of std's where two workers
-//! contend. Those of the variants `mutex=tokio` and `rwlock=tokio` may be held across an await.
-//! With the former nothing in these tasks awaits, so each runs from begin to end on its worker, and
-//! only the tasks on different workers contend.
+//! tokio's own guide says: parking_lot's, whose mutex takes half the time of std's where two
+//! workers contend. Those of the variants `mutex=tokio` and `rwlock=tokio` may be held across an
+//! await. With the former nothing in these tasks awaits, so each runs from begin to end on its
+//! worker, and only the tasks on different workers contend.
 
 use std::sync::Arc;
 

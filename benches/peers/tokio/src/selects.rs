@@ -1,9 +1,9 @@
 //! Workloads of `tokio::select!`.
 //!
-//! The channels are unbuffered, so kanal's; its futures may lose a message if they are dropped while
-//! one is under way. So each is kept until it has come, and only then made anew, as tokio's guide
-//! shows for what cannot be cancelled; that also saves enlisting in all channels for each message.
-//! `select!` begins at a random branch, which is how it is fair.
+//! The channels are unbuffered, so kanal's; its futures may lose a message if they are dropped
+//! while one is under way. So each is kept until it has come, and only then made anew, as tokio's
+//! guide shows for what cannot be cancelled; that also saves enlisting in all channels for each
+//! message. `select!` begins at a random branch, which is how it is fair.
 
 use std::pin::pin;
 

@@ -100,7 +100,7 @@ fn hog(stop: &AtomicBool) -> u64 {
 pub(crate) fn ticker_hogs(job: &Job) -> Outcome {
     if job.procs as u64 <= job.size.tasks {
         return Err(Unsupported(format!(
-            "a task that never awaits keeps its worker, and {} of them keep all {}, the ticker's too",
+            "a task that never awaits keeps its worker, and {} keep all {}, the ticker's too",
             job.size.tasks, job.procs,
         )));
     }

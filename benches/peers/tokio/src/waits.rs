@@ -1,6 +1,7 @@
 //! Workloads of tasks that wait: what they cost, and how they are woken.
 //!
-//! They wait for a message on one channel of kanal's that never has any, and are woken by closing it.
+//! They wait for a message on one channel of kanal's that never has any, and are woken by closing
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
