@@ -83,7 +83,11 @@ fn pass_on(before: Receiver<u64>, next: Sender<u64>, ops: u64, done: Sender<u64>
 /// Fibonacci's numbers, by a goroutine for every other call.
 pub(crate) fn fork_join(_tasks: u64, ops: u64) -> u64 {
     fn plain(n: u64) -> u64 {
-        if n < 2 { n } else { plain(n - 1) + plain(n - 2) }
+        if n < 2 {
+            n
+        } else {
+            plain(n - 1) + plain(n - 2)
+        }
     }
     fn fib(n: u64) -> u64 {
         if n <= CUTOFF {
