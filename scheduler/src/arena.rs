@@ -223,14 +223,17 @@ struct Arena {
     state: Mutex<State>,
     /// Length of the list that the scavenger works on. Written under the lock, read by anyone.
     used: AtomicUsize,
+    /// Slots that there is address space for. Grows under the lock, read by anyone.
+    capacity: AtomicUsize,
+    /// Slots that goroutines have, or will have when they first run. Not above `capacity`.
+    promised: AtomicUsize,
 }
 
 struct State {
     /// Slots whose goroutine has ended.
     free: FreeList<NonNull<G>>,
-    /// The part of the newest chunk that was never handed out, growing down: base and end.
-    fresh: (usize, usize),
-    newest: Option<&'static Chunk>,
+    /// The parts of chunks that were never handed out, growing down: base, end and chunk.
+    fresh: Vec<(usize, usize, &'static Chunk)>,
     chunks: Chunks,
 }
 
@@ -242,11 +245,12 @@ impl Arena {
         Arena {
             state: Mutex::new(State {
                 free: FreeList::new(),
-                fresh: (0, 0),
-                newest: None,
+                fresh: Vec::new(),
                 chunks: Chunks::new(),
             }),
             used: AtomicUsize::new(0),
+            capacity: AtomicUsize::new(0),
+            promised: AtomicUsize::new(0),
         }
     }
 
@@ -256,6 +260,20 @@ impl Arena {
         let result = f(&mut state);
         self.used.store(state.free.used(), Ordering::Relaxed);
         result
+    }
+}
+
+impl Arena {
+    /// Takes address space for more slots.
+    fn grow(&self, state: &mut State, class: StackClass) -> io::Result<()> {
+        let (base, end) = new_chunk(class)?;
+        let chunk = Chunk::new(base, end, class);
+        state.chunks.add(chunk);
+        // Older ones are used up first.
+        state.fresh.insert(0, (base, end, chunk));
+        let slots = (end - base) / class.slot_size();
+        self.capacity.fetch_add(slots, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -280,18 +298,18 @@ pub(crate) fn take(class: StackClass) -> io::Result<Slot> {
         if let Some((base, chunk)) = state.chunks.take_cold() {
             return Ok(Found::Cold(base, chunk));
         }
-        let chunk = match state.newest {
-            Some(chunk) if state.fresh.0 < state.fresh.1 => chunk,
-            _ => {
-                state.fresh = new_chunk(class)?;
-                let chunk = Chunk::new(state.fresh.0, state.fresh.1, class);
-                state.chunks.add(chunk);
-                *state.newest.insert(chunk)
-            }
-        };
+        // Free slots may lie in the caches of processors, so this may need more than was promised.
+        if state.fresh.is_empty() {
+            class.arena().grow(state, class)?;
+        }
         // From the top down, towards where the kernel puts the next chunk.
-        state.fresh.1 -= class.slot_size();
-        Ok::<_, io::Error>(Found::Fresh(state.fresh.1, chunk))
+        let last = state.fresh.last_mut().expect("a chunk has room");
+        last.1 -= class.slot_size();
+        let (base, end, chunk) = *last;
+        if base == end {
+            state.fresh.pop();
+        }
+        Ok::<_, io::Error>(Found::Fresh(end, chunk))
     })?;
     // The rest outside the lock: the guard costs most of a microsecond, the first page as much.
     match found {
@@ -303,18 +321,75 @@ pub(crate) fn take(class: StackClass) -> io::Result<Slot> {
                 Ok(begin(base, class, chunk))
             }
             Err(error) => {
+                // To be tried again, some time.
                 class.arena().with(|state| {
-                    // Put the unguarded slot back if it is still the last one taken. If not, its
-                    // address space is lost, as rarely as two threads run out of mappings in one
-                    // microsecond.
-                    if state.fresh.1 == base {
-                        state.fresh.1 += class.slot_size();
-                    }
+                    state.fresh.push((base, base + class.slot_size(), chunk));
                 });
                 Err(error)
             }
         },
     }
+}
+
+/// Promises a stack each to some goroutines, at most `want`, which get it by [`take`] when they first
+/// run. Gives how many; [`unpromise`] follows when they have ended. What is promised is address space:
+/// memory may be wanting by then, as for any page.
+///
+/// # Errors
+/// No address space.
+pub(crate) fn promise(class: StackClass, want: usize) -> io::Result<usize> {
+    let arena = class.arena();
+    let mut promised = arena.promised.load(Ordering::Relaxed);
+    loop {
+        let room = arena
+            .capacity
+            .load(Ordering::Relaxed)
+            .saturating_sub(promised);
+        if room == 0 {
+            arena.with(|state| {
+                // Somebody else may have been here.
+                if arena.capacity.load(Ordering::Relaxed) > promised {
+                    return Ok(());
+                }
+                arena.grow(state, class)
+            })?;
+            promised = arena.promised.load(Ordering::Relaxed);
+            continue;
+        }
+        let some = room.min(want);
+        match arena.promised.compare_exchange_weak(
+            promised,
+            promised + some,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return Ok(some),
+            Err(now) => promised = now,
+        }
+    }
+}
+
+/// The same for one goroutine. Where a guard may be refused for lack of mappings, gives the stack
+/// itself.
+///
+/// # Errors
+/// No address space, or too many mappings.
+pub(crate) fn promise_one(class: StackClass) -> io::Result<Option<Slot>> {
+    promise(class, 1)?;
+    if !guards_are_dear() {
+        return Ok(None);
+    }
+    take(class).map(Some).inspect_err(|_| unpromise(class, 1))
+}
+
+/// Goroutines that were promised a stack have ended, or will not be.
+pub(crate) fn unpromise(class: StackClass, count: usize) {
+    class.arena().promised.fetch_sub(count, Ordering::Relaxed);
+}
+
+/// Whether each guard takes mappings, of which there is a limit.
+pub(crate) fn guards_are_dear() -> bool {
+    MPROTECT.load(Ordering::Relaxed)
 }
 
 /// Takes up to `want` used slots into `into`: one visit for many. Makes no new ones.

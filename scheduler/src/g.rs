@@ -30,6 +30,7 @@
 //!    path that can park, so none can be remembered across a switch (H1).
 
 use std::cell::{Cell, UnsafeCell};
+use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::num::NonZeroUsize;
 use std::panic::Location;
@@ -47,6 +48,7 @@ use crate::goroutine_local::Locals;
 use crate::machine::{M, MShared};
 use crate::park_token::ParkToken;
 use crate::sched::Sched;
+use crate::spawned::{Header, Name, Newborn};
 use crate::timers::TimerKey;
 use crate::wait::{Outcome, Publish, Reason, Ticket, WaitHeader, Why};
 
@@ -90,6 +92,8 @@ pub(crate) struct G {
     spawned_at: AtomicPtr<Location<'static>>,
     /// Its name. Owner, at spawn and end.
     name: UnsafeCell<Option<Arc<str>>>,
+    /// What it shares with its handles. Owner; valid until its closure's result is left.
+    shared: Cell<*const Header>,
     /// Its goroutine-local values. Owner.
     locals: UnsafeCell<Option<Box<Locals>>>,
     /// Constant while the slot is in use.
@@ -231,7 +235,11 @@ enum Next {
     Resume,
 }
 
-/// The right to queue or run one goroutine.
+/// The tag of a pointer to the header of a goroutine that has no stack yet.
+const NEWBORN: usize = 1;
+
+/// The right to queue or run one goroutine: a pointer to its control block, or, while it has no
+/// stack, a tagged one to what it was spawned with.
 #[derive(Debug)]
 #[must_use = "a runnable goroutine that nobody queues never runs again"]
 #[repr(transparent)]
@@ -247,16 +255,55 @@ impl Runnable {
         Runnable(g)
     }
 
+    /// The right to a goroutine that has no stack yet.
+    #[inline]
+    pub(crate) fn newborn(newborn: Newborn) -> Runnable {
+        let header = newborn.into_header();
+        Runnable(header.map_addr(|a| a | NEWBORN).cast())
+    }
+
+    /// If the goroutine has no stack yet: what it is born from.
+    #[inline(always)]
+    fn header(&self) -> Option<NonNull<Header>> {
+        if self.0.addr().get() & NEWBORN == 0 {
+            return None;
+        }
+        let address = |a: NonZeroUsize| {
+            NonZeroUsize::new(a.get() & !NEWBORN).expect("nothing lies at address 0")
+        };
+        Some(self.0.map_addr(address).cast())
+    }
+
+    /// Gives a goroutine that has none a stack, from the processor of the calling machine.
+    ///
+    /// # Errors
+    /// There is no memory for it now. The right is given back.
+    #[inline]
+    pub(crate) fn bear(self, m: &M) -> Result<Runnable, (Runnable, io::Error)> {
+        match self.header() {
+            None => Ok(self),
+            Some(header) => {
+                // SAFETY: made by `newborn`; the right goes from one to the other.
+                let newborn = unsafe { Newborn::from_header(header) };
+                let slot = match newborn.take_slot() {
+                    Some(slot) => slot,
+                    None => match m.p().take_stack(newborn.header().class) {
+                        Ok(slot) => slot,
+                        Err(error) => return Err((self, error)),
+                    },
+                };
+                Ok(spawn_in(slot, newborn))
+            }
+        }
+    }
+
     /// Gives the right up as a bare pointer, to be stored in an atomic.
     pub(crate) fn into_g(self) -> NonNull<G> {
         ManuallyDrop::new(self).0
     }
 
-    /// The goroutine, without the right to it.
-    pub(crate) fn g(&self) -> NonNull<G> {
-        self.0
-    }
-
+    /// Only of a goroutine that has a stack.
+    #[inline(always)]
     fn as_ref(&self) -> &G {
         // SAFETY: control blocks are never unmapped.
         unsafe { self.0.as_ref() }
@@ -265,12 +312,19 @@ impl Runnable {
     /// The scheduler that the goroutine belongs to.
     #[inline(always)]
     pub(crate) fn sched(&self) -> *const Sched {
-        self.as_ref().sched.load(Ordering::Relaxed)
+        match self.header() {
+            None => self.as_ref().sched.load(Ordering::Relaxed),
+            // SAFETY: it has a hold.
+            Some(header) => unsafe { header.as_ref() }.sched,
+        }
     }
 
-    /// The machine it is bound to.
+    /// The machine it is bound to. A newborn one is bound to none.
     #[inline]
     pub(crate) fn home(&self) -> Option<NonNull<MShared>> {
+        if self.header().is_some() {
+            return None;
+        }
         NonNull::new(self.as_ref().home.get().cast_mut())
     }
 
@@ -341,45 +395,37 @@ unsafe fn retire(ptr: NonNull<G>) -> (Slot, StackClass) {
     (unsafe { Slot::from_g(ptr) }, g.class)
 }
 
-/// What a new goroutine is given.
-pub(crate) struct Birth {
-    pub(crate) sched: *const Sched,
-    pub(crate) id: u64,
-    pub(crate) name: Option<Arc<str>>,
-    pub(crate) spawned_at: &'static Location<'static>,
-}
-
-/// Makes a goroutine out of a free slot. It runs `f` when it is first resumed.
-///
-/// # Safety
-/// What `f` borrows stays valid until it has returned or for ever. `f` must not unwind.
+/// Gives a goroutine a slot to live in. It runs what it was spawned with when it is first resumed.
 #[inline]
-pub(crate) unsafe fn spawn_in<F: FnOnce()>(slot: Slot, birth: Birth, f: F) -> Runnable {
+fn spawn_in(slot: Slot, newborn: Newborn) -> Runnable {
     let ptr = slot.into_g();
     // SAFETY: control blocks are never unmapped; the slot made us the owner.
     let g = unsafe { ptr.as_ref() };
-    g.sched.store(birth.sched.cast_mut(), Ordering::Relaxed);
+    let header = newborn.header();
+    g.sched.store(header.sched.cast_mut(), Ordering::Relaxed);
     g.home.set(std::ptr::null());
     g.blocking.set(0);
-    g.id.store(birth.id, Ordering::Relaxed);
-    g.park_token.begin(birth.id);
+    g.id.store(header.id, Ordering::Relaxed);
+    g.park_token.begin(header.id);
     g.reason.store(REASON_NONE, Ordering::Relaxed);
-    g.spawned_at.store(
-        std::ptr::from_ref(birth.spawned_at).cast_mut(),
-        Ordering::Relaxed,
-    );
-    if birth.name.is_some() {
+    g.spawned_at
+        .store(std::ptr::from_ref(header.at).cast_mut(), Ordering::Relaxed);
+    g.shared.set(header);
+    if header.name.is_some() {
         // SAFETY: we own the goroutine; `retire` left `None` here.
-        unsafe { *g.name.get() = birth.name };
+        unsafe { *g.name.get() = header.name.clone() };
     }
+    newborn.settle(ptr);
     let entry = move |switch: &Switch, (): ()| {
         let g = Current::get().expect("a goroutine runs on its own stack");
         g.block().switch.set(switch);
-        f();
+        // SAFETY: we are the goroutine.
+        unsafe { newborn.run() };
         // What the machine does next may need its processor; whether it still has one, it sees.
         let _ = g.machine().enter();
     };
-    // SAFETY: the caller's promise about what `f` borrows. The stack is not in use: we own the slot.
+    // SAFETY: who spawned it has promised that what it borrows lasts. The stack is not in use: we own
+    // the slot.
     let body = unsafe { Body::with_stack_unchecked(SlotStack(ptr), entry) };
     // SAFETY: as owner. The former body is finished and holds nothing.
     unsafe { (*g.body.get()).write(body) };
@@ -407,8 +453,15 @@ impl Current {
         unsafe { self.0.as_ref() }
     }
 
-    pub(crate) fn ptr(self) -> NonNull<G> {
-        self.0
+    /// A name of it.
+    ///
+    /// # Safety
+    /// The caller is the goroutine itself, and its result is not left yet.
+    pub(crate) unsafe fn name(self) -> Name {
+        let header = self.block().shared.get().cast_mut();
+        let header = NonNull::new(header).expect("a goroutine was spawned");
+        // SAFETY: the caller's promise.
+        unsafe { Name::of(header) }
     }
 
     #[inline(always)]

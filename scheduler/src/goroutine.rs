@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::arena::StackClass;
 use crate::config::checked_stack;
-use crate::g::{Current, G};
+use crate::g::Current;
 use crate::handle::current_handle;
 use crate::scope::{Scope, ScopedJoinHandle};
 use crate::spawn::{JoinHandle, Spawn, spawn as spawn_on};
+use crate::spawned::{Name, Packet};
 use crate::wait::{Outcome, Publish, Reason, Ticket, Wait, Why};
 use crate::wait_word::WaitNumber;
 
@@ -39,73 +40,64 @@ impl fmt::Display for GoroutineId {
 
 /// A handle to a goroutine, or to a plain thread, as `std::thread::Thread`.
 #[derive(Clone)]
-pub struct Goroutine {
-    who: Who,
-    id: u64,
-    name: Option<Arc<str>>,
-    spawned_at: &'static Location<'static>,
-}
+pub struct Goroutine(Who);
 
 #[derive(Clone)]
 enum Who {
-    /// The slot it lives, or lived, in: type-stable, and only its park token is touched.
-    Goroutine(NonNull<G>),
-    Thread(std::thread::Thread),
+    Goroutine(Name),
+    /// And where the handle was asked for.
+    Thread(std::thread::Thread, &'static Location<'static>),
 }
 
-// SAFETY: the control block is never unmapped, and only atomics of it are touched.
-unsafe impl Send for Goroutine {}
-// SAFETY: as above.
-unsafe impl Sync for Goroutine {}
-
 impl Goroutine {
-    pub(crate) fn new(
-        g: NonNull<G>,
-        id: u64,
-        name: Option<Arc<str>>,
-        spawned_at: &'static Location<'static>,
-    ) -> Self {
-        Goroutine {
-            who: Who::Goroutine(g),
-            id,
-            name,
-            spawned_at,
-        }
+    /// The goroutine of a handle, for as long as that lives.
+    pub(crate) fn of_packet<T>(packet: &Packet<T>) -> ManuallyDrop<Goroutine> {
+        let name = ManuallyDrop::into_inner(packet.name());
+        ManuallyDrop::new(Goroutine(Who::Goroutine(name)))
     }
 
     /// Its identity.
     pub fn id(&self) -> GoroutineId {
-        GoroutineId(self.id)
+        match &self.0 {
+            Who::Goroutine(name) => GoroutineId(name.header().id),
+            Who::Thread(..) => GoroutineId(0),
+        }
     }
 
     /// The name it was given by [`Builder::name`].
     pub fn name(&self) -> Option<&str> {
-        match &self.who {
-            Who::Goroutine(_) => self.name.as_deref(),
-            Who::Thread(thread) => thread.name(),
+        match &self.0 {
+            Who::Goroutine(name) => name.header().name.as_deref(),
+            Who::Thread(thread, _) => thread.name(),
         }
     }
 
     /// Where it was spawned; for a plain thread, where the handle was asked for.
     pub fn spawned_at(&self) -> &'static Location<'static> {
-        self.spawned_at
+        match &self.0 {
+            Who::Goroutine(name) => name.header().at,
+            Who::Thread(_, at) => at,
+        }
     }
 
     /// Makes its [`park`] return, the one it is in or else the next one. Without effect on a
     /// goroutine that has ended. Never blocks.
     pub fn unpark(&self) {
-        match &self.who {
-            Who::Goroutine(ptr) => {
+        match &self.0 {
+            Who::Goroutine(name) => {
+                let Some(ptr) = name.place_to_unpark() else {
+                    return;
+                };
                 // SAFETY: control blocks are never unmapped.
                 let g = unsafe { ptr.as_ref() };
-                if let Some(number) = g.park_token.notify(self.id) {
+                if let Some(number) = g.park_token.notify(name.header().id) {
                     let ticket = Ticket::new(ptr.cast(), WaitNumber::from_u64(number));
                     if let Some(parked) = ticket.claim(Outcome::Ready) {
                         parked.ready();
                     }
                 }
             }
-            Who::Thread(thread) => thread.unpark(),
+            Who::Thread(thread, _) => thread.unpark(),
         }
     }
 }
@@ -123,19 +115,9 @@ impl fmt::Debug for Goroutine {
 #[track_caller]
 pub fn current() -> Goroutine {
     match Current::get() {
-        Some(here) => {
-            let g = here.block();
-            // SAFETY: the caller is the goroutine itself.
-            let name = unsafe { g.name() }.cloned();
-            let at = g.spawned_at().expect("a goroutine was spawned somewhere");
-            Goroutine::new(here.ptr(), g.id(), name, at)
-        }
-        None => Goroutine {
-            who: Who::Thread(std::thread::current()),
-            id: 0,
-            name: None,
-            spawned_at: Location::caller(),
-        },
+        // SAFETY: the caller is the goroutine itself.
+        Some(here) => Goroutine(Who::Goroutine(unsafe { here.name() })),
+        None => Goroutine(Who::Thread(std::thread::current(), Location::caller())),
     }
 }
 
@@ -306,8 +288,8 @@ impl Builder {
         let here = current_handle("goroutine::Builder::spawn");
         let options = self.options(at, here.sched().class)?;
         // SAFETY: `f` and `T` borrow nothing.
-        let (packet, goroutine) = unsafe { spawn_on(here.sched(), options, None, f) }?;
-        Ok(JoinHandle::new(packet, goroutine))
+        let packet = unsafe { spawn_on(here.sched(), options, None, f) }?;
+        Ok(JoinHandle::new(packet))
     }
 
     /// The same as [`spawn`](Self::spawn), under Go's name.

@@ -142,8 +142,8 @@ impl Handle {
             at,
         };
         // SAFETY: `f` and `T` borrow nothing.
-        let (packet, goroutine) = unsafe { spawn_on(&self.sched, options, None, f) }?;
-        Ok(JoinHandle::new(packet, goroutine))
+        let packet = unsafe { spawn_on(&self.sched, options, None, f) }?;
+        Ok(JoinHandle::new(packet))
     }
 
     /// Runs `f` with a scope: goroutines spawned in it may borrow what outlives the call, which
@@ -278,7 +278,7 @@ where
     };
     // SAFETY: `f` and `T` borrow nothing.
     match unsafe { spawn_on(here.sched(), options, None, f) } {
-        Ok((packet, goroutine)) => JoinHandle::new(packet, goroutine),
+        Ok(packet) => JoinHandle::new(packet),
         Err(error) => panic!("cannot start a goroutine: {error}"),
     }
 }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_deque::Injector;
 
-use crate::arena::{Slot, StackClass};
+use crate::arena::{self, Slot, StackClass};
 use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::g::Runnable;
@@ -360,6 +360,10 @@ impl M {
     /// Runs one goroutine until it parks, yields or ends.
     #[inline]
     fn execute(&self, r: Runnable) {
+        let r = match r.bear(self) {
+            Ok(r) => r,
+            Err((r, error)) => return self.postpone(r, &error),
+        };
         self.attention.set(false);
         let ended = if self.unusual {
             self.run_unusually(r)
@@ -374,10 +378,21 @@ impl M {
                 self.p().give_stack(slot, class);
             } else {
                 drop(slot);
+                arena::unpromise(class, 1);
                 self.sched.count_ended_outside();
             }
         }
         self.stop_blocking();
+    }
+
+    /// There is no memory for the stack of a newborn goroutine, though there was address space when it
+    /// was spawned. It tries again later: others may end until then, and leave it theirs.
+    #[cold]
+    #[inline(never)]
+    fn postpone(&self, r: Runnable, error: &io::Error) {
+        tracing::error!(%error, "no memory for the stack of a goroutine; it begins later");
+        self.sched.inject(r);
+        std::thread::yield_now();
     }
 
     #[inline(never)]

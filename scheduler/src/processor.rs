@@ -16,6 +16,8 @@ use crate::timers::Timers;
 
 /// Free stacks a processor keeps for itself; half of them move when it has too many or none.
 const STACK_CACHE: usize = 256;
+/// Promises of stacks that a processor takes at once.
+const PROMISES: usize = 64;
 /// Goroutine ids taken from the shared counter at once.
 const ID_BLOCK: u64 = 1024;
 /// The next unused goroutine id in the process. 0 is nobody's.
@@ -82,6 +84,8 @@ pub(crate) struct P {
     stacks: RefCell<Vec<Slot>>,
     class: StackClass,
     trimmer: Trimmer,
+    /// Promises of stacks of the default class that are not used.
+    promises: Cell<usize>,
     /// The unused rest of a block of ids: next and end.
     ids: Cell<(u64, u64)>,
 }
@@ -103,6 +107,7 @@ impl P {
             stacks: RefCell::new(Vec::with_capacity(STACK_CACHE)),
             class,
             trimmer: Trimmer::default(),
+            promises: Cell::new(0),
             ids: Cell::new((0, 0)),
         });
         (p, shared)
@@ -154,6 +159,54 @@ impl P {
         self.queue.expose_next();
     }
 
+    /// Makes sure that there will be a stack for a goroutine that is spawned here. `Some`: the stack
+    /// itself, where the promise of one would be worth nothing.
+    ///
+    /// # Errors
+    /// There is no address space for it.
+    #[inline]
+    pub(crate) fn promise_stack(&self, class: StackClass) -> std::io::Result<Option<Slot>> {
+        let promises = self.promises.get();
+        if class != self.class || promises == 0 || arena::guards_are_dear() {
+            return self.promise_stack_slow(class);
+        }
+        self.promises.set(promises - 1);
+        Ok(None)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn promise_stack_slow(&self, class: StackClass) -> std::io::Result<Option<Slot>> {
+        if class != self.class {
+            return arena::promise_one(class);
+        }
+        if self.promises.get() == 0 {
+            self.promises.set(arena::promise(class, PROMISES)?);
+        }
+        self.promises.set(self.promises.get() - 1);
+        if arena::guards_are_dear() {
+            return match self.take_stack(class) {
+                Ok(slot) => Ok(Some(slot)),
+                Err(error) => {
+                    self.promises.set(self.promises.get() + 1);
+                    Err(error)
+                }
+            };
+        }
+        Ok(None)
+    }
+
+    /// A goroutine has ended that was promised a stack.
+    #[inline]
+    fn end_promise(&self) {
+        let promises = self.promises.get() + 1;
+        self.promises.set(promises);
+        if promises > 2 * STACK_CACHE {
+            self.promises.set(STACK_CACHE);
+            arena::unpromise(self.class, promises - STACK_CACHE);
+        }
+    }
+
     /// A free stack. Default class only from the cache.
     #[inline]
     pub(crate) fn take_stack(&self, class: StackClass) -> std::io::Result<Slot> {
@@ -184,8 +237,10 @@ impl P {
         bump(&self.shared.ended);
         if class != self.class {
             drop(slot);
+            arena::unpromise(class, 1);
             return;
         }
+        self.end_promise();
         let mut stacks = self.stacks.borrow_mut();
         if stacks.len() == STACK_CACHE {
             arena::give_back(class, stacks.drain(..STACK_CACHE / 2));
@@ -202,6 +257,7 @@ impl P {
 
     /// Gives all free stacks to the arena.
     pub(crate) fn give_stacks_back(&self) {
+        arena::unpromise(self.class, self.promises.take());
         arena::give_back(self.class, self.stacks.borrow_mut().drain(..));
     }
 

@@ -11,6 +11,7 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +20,8 @@ use crate::arena::StackClass;
 use crate::completion::Completion;
 use crate::goroutine::Goroutine;
 use crate::sched::Sched;
-use crate::spawn::{Packet, Result, Spawn, spawn as spawn_goroutine, wait_for};
+use crate::spawn::{Spawn, spawn as spawn_goroutine, wait_for};
+use crate::spawned::{Packet, Result};
 use crate::wait::{Outcome, Reason, Ticket, Why};
 
 /// What a scope shares with its goroutines.
@@ -66,8 +68,9 @@ pub struct Scope<'scope, 'env: 'scope> {
 
 /// An owned permission to wait for a scoped goroutine.
 pub struct ScopedJoinHandle<'scope, T> {
-    packet: Arc<Packet<T>>,
-    goroutine: Goroutine,
+    packet: Packet<T>,
+    /// Lives by the packet's hold.
+    goroutine: ManuallyDrop<Goroutine>,
     scope: PhantomData<&'scope ()>,
 }
 
@@ -163,9 +166,9 @@ impl<'scope> Scope<'scope, '_> {
         // SAFETY: what `f` and `T` borrow outlives 'scope, which ends after the goroutine has left
         // the scope (invariants 2 and 3).
         match unsafe { spawn_goroutine(self.sched, options, data, f) } {
-            Ok((packet, goroutine)) => Ok(ScopedJoinHandle {
+            Ok(packet) => Ok(ScopedJoinHandle {
+                goroutine: Goroutine::of_packet(&packet),
                 packet,
-                goroutine,
                 scope: PhantomData,
             }),
             Err(error) => {
@@ -183,8 +186,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// The payload of its panic, if it ended by one; the scope then does not panic for it.
     pub fn join(self) -> Result<T> {
         self.packet.wait(Reason::Join);
-        // SAFETY: `self` is the one handle.
-        unsafe { self.packet.take() }.expect("a goroutine leaves its result before it is done")
+        self.packet
+            .take()
+            .expect("a goroutine leaves its result before it is done")
     }
 
     /// Whether the goroutine has ended. Never blocks.

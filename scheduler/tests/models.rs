@@ -23,6 +23,8 @@ mod handshake;
 mod home;
 #[path = "../src/idle.rs"]
 mod idle;
+#[path = "../src/life.rs"]
+mod life;
 #[path = "../src/park_token.rs"]
 mod park_token;
 #[path = "../src/resize.rs"]
@@ -130,6 +132,8 @@ mod handshake_models;
 mod home_models;
 #[path = "models/idle_models.rs"]
 mod idle_models;
+#[path = "models/life_models.rs"]
+mod life_models;
 #[path = "models/resize_models.rs"]
 mod resize_models;
 #[path = "models/run_queue_models.rs"]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::scheduler;
 use marmot_scheduler::goroutine::{self, park};
 use marmot_scheduler::wait::{Outcome, Publish, Reason, Ticket, Wait, Why};
-use marmot_scheduler::{Scheduler, go, scavenge_stacks};
+use marmot_scheduler::{JoinHandle, Scheduler, go, scavenge_stacks};
 
 const CASE: &str = "MARMOT_TEST_CASE";
 
@@ -56,11 +56,28 @@ fn resident() -> u64 {
     kib << 10
 }
 
+/// Starts `count` goroutines that do `work` and park; returns when each has a stack and has done it.
+fn parked(count: usize, work: fn()) -> Vec<JoinHandle<()>> {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let start = |_| {
+        let begun = begun.clone();
+        let body = move || {
+            work();
+            begun.fetch_add(1, Ordering::Relaxed);
+            park();
+        };
+        goroutine::Builder::new().spawn(body).unwrap()
+    };
+    let handles = (0..count).map(start).collect();
+    while begun.load(Ordering::Relaxed) < count {
+        goroutine::yield_now();
+    }
+    handles
+}
+
 /// Starts `count` goroutines that are there all at once, and ends them; resident memory in between.
 fn crowd(count: usize) -> u64 {
-    let handles: Vec<_> = (0..count)
-        .map(|_| goroutine::Builder::new().spawn(park).unwrap())
-        .collect();
+    let handles = parked(count, || ());
     let peak = resident();
     for handle in &handles {
         handle.goroutine().unpark();
@@ -124,15 +141,10 @@ fn a_recursion_that_was_deep_once_is_forgotten() {
         s.handle().run(|| {
             crowd(COUNT);
             let before = resident();
-            let handles: Vec<_> = (0..COUNT)
-                .map(|_| {
-                    go(|| {
-                        let top = 0_u8;
-                        assert!(use_stack((&raw const top).addr(), DEEP) > 0);
-                        park();
-                    })
-                })
-                .collect();
+            let handles = parked(COUNT, || {
+                let top = 0_u8;
+                assert!(use_stack((&raw const top).addr(), DEEP) > 0);
+            });
             for handle in &handles {
                 handle.goroutine().unpark();
             }
@@ -248,10 +260,13 @@ fn stale_names_have_no_effect() {
                     use_stale_names();
                     let told = Arc::new(AtomicBool::new(false));
                     let early = Arc::new(AtomicUsize::new(0));
+                    let begun = Arc::new(AtomicUsize::new(0));
                     let new: Vec<_> = (0..COUNT)
                         .map(|_| {
                             let (told, early) = (told.clone(), early.clone());
+                            let begun = begun.clone();
                             go(move || {
+                                begun.fetch_add(1, Ordering::Relaxed);
                                 park();
                                 if !told.load(Ordering::Relaxed) {
                                     early.fetch_add(1, Ordering::Relaxed);
@@ -259,7 +274,9 @@ fn stale_names_have_no_effect() {
                             })
                         })
                         .collect();
-                    while rounds.load(Ordering::Relaxed) < seen + 3 {
+                    while rounds.load(Ordering::Relaxed) < seen + 3
+                        || begun.load(Ordering::Relaxed) < COUNT
+                    {
                         goroutine::yield_now();
                     }
                     told.store(true, Ordering::Relaxed);
@@ -285,7 +302,7 @@ fn the_guard_is_still_there() {
             // Sysmon may have seen to some of them.
             while scavenge_stacks() > 0 {}
             // All that are taken now were without memory, but for the reserve and the cache.
-            let others: Vec<_> = (0..2000).map(|_| go(park)).collect();
+            let others = parked(2000, || ());
             let deep = goroutine::Builder::new().name("deep".to_owned());
             let _ = deep
                 .spawn(|| use_stack(usize::MAX, usize::MAX))
