@@ -1,48 +1,15 @@
 //! What the benchmarks share. The benchmarks themselves are in `benches/`, one file for each
 //! subject; `cargo bench` runs all of them, `cargo bench --bench spawn` one.
 //!
-//! A benchmark does a number of operations that criterion chooses, inside [`Runtime::run`], checks
+//! A benchmark does a number of operations that criterion chooses, inside [`marmot::Runtime::run`], checks
 //! the result, and gives the time. So the figures are times per operation: per task, per yield, per
 //! message.
 
-use std::time::{Duration, Instant};
+#[cfg(feature = "criterion")]
+mod measure;
 
-use criterion::{Criterion, SamplingMode};
-use marmot::Runtime;
-
-/// The numbers of processors that everything is measured with.
-pub const WIDTHS: [usize; 2] = [1, 2];
-
-/// Settings under which all benchmarks together end within two minutes.
-pub fn criterion() -> Criterion {
-    Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3))
-        .configure_from_args()
-}
-
-/// Measures `work` with each number of processors, as `name/P=1` and so on. `work` is given the
-/// number of operations to do, runs in a goroutine, and panics if its result is wrong.
-pub fn measure(criterion: &mut Criterion, name: &str, work: impl Fn(u64) + Sync) {
-    let mut group = criterion.benchmark_group(name);
-    group.sampling_mode(SamplingMode::Linear);
-    for width in WIDTHS {
-        // SAFETY: the benchmarks use channels and numbers, and no thread-local.
-        let rt = unsafe { Runtime::builder().max_procs(width).build_migrating() }
-            .expect("a runtime starts");
-        group.bench_function(format!("P={width}"), |b| {
-            b.iter_custom(|operations| {
-                rt.run(|| {
-                    let begin = Instant::now();
-                    work(operations);
-                    begin.elapsed()
-                })
-            });
-        });
-    }
-    group.finish();
-}
+#[cfg(feature = "criterion")]
+pub use crate::measure::{WIDTHS, criterion, measure};
 
 /// Part `index` of `total`, divided as evenly as can be into `parts`.
 ///
