@@ -139,6 +139,22 @@ impl G {
         self.park_token.forget();
     }
 
+    /// Has the processor fetch the first lines of two control blocks, or of what they will be born
+    /// from. Any pointers.
+    #[inline(always)]
+    pub(crate) fn prefetch(next: [*mut G; 2]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch does not fault, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(next[1].cast()) };
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(next[1].cast::<i8>().wrapping_add(64)) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = next;
+    }
+
     pub(crate) fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }

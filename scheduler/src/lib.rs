@@ -260,6 +260,7 @@ mod procs;
 pub mod random;
 mod report;
 mod resize;
+mod ring;
 mod run_next;
 mod run_queue;
 mod sched;

@@ -8,6 +8,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_deque::Injector;
+
 use crate::arena::{self, Slot, StackClass, Trimmer};
 use crate::g::{G, Runnable};
 use crate::random::Random;
@@ -67,6 +69,11 @@ impl Item for Runnable {
         // SAFETY: the caller's promise: the pointer is a right to the goroutine, and the only one.
         unsafe { Runnable::from_g(pointer) }
     }
+
+    #[inline(always)]
+    fn prefetch(next: [*mut G; 2]) {
+        G::prefetch(next);
+    }
 }
 
 /// Adds one to a counter that only the caller writes.
@@ -91,8 +98,13 @@ pub(crate) struct P {
 }
 
 impl P {
-    pub(crate) fn new(index: u32, class: StackClass, seed: u64) -> (Box<P>, Arc<PShared>) {
-        let queue = RunQueue::new();
+    pub(crate) fn new(
+        index: u32,
+        class: StackClass,
+        seed: u64,
+        global: Arc<Injector<Runnable>>,
+    ) -> (Box<P>, Arc<PShared>) {
+        let queue = RunQueue::new(global);
         let shared = Arc::new(PShared {
             index,
             queue: queue.far().clone(),

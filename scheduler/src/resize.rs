@@ -116,9 +116,8 @@ impl Sched {
         }
         // Twice as many, so that growing one by one makes few tables.
         let made = self.processors.made();
-        let (mut owned, shared): (Vec<_>, Vec<_>) = (made..2 * made)
-            .map(|index| P::new(index, self.class, self.config.seed_of(index)))
-            .unzip();
+        let (mut owned, shared): (Vec<_>, Vec<_>) =
+            (made..2 * made).map(|index| self.new_p(index)).unzip();
         self.processors.add(shared);
         let first = owned.swap_remove(0);
         for p in owned.into_iter().rev() {

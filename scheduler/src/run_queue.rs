@@ -1,8 +1,8 @@
 //! The run queue of one processor: the queue, the `runnext` slot ahead of it, and the bound on that.
 //!
 //! It has two halves. [`RunQueue`] is the owner's, which moves with the processor from machine to
-//! machine; [`Far`] is what everybody else sees of it, thieves above all. The queue itself is a
-//! work-stealing deque from a library; what is here decides who goes next.
+//! machine; [`Far`] is what everybody else sees of it, thieves above all. The queue itself is
+//! a ring (`ring.rs`); what is here decides who goes next, and where what has no room in it goes.
 //!
 //! # Invariants
 //!
@@ -16,8 +16,9 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::ring::Ring;
 use crate::run_next::RunNext;
-use crate::sync::{AtomicU32, Ordering, Steal, Stealer, Worker};
+use crate::sync::{AtomicU32, Injector, Ordering, Steal, Worker};
 
 /// Turns in a row that `runnext` may have.
 const RUN_NEXT_BOUND: u32 = 64;
@@ -35,12 +36,17 @@ pub(crate) trait Item: Sized {
     /// # Safety
     /// The pointer is from `into_pointer`, and this is called once for it.
     unsafe fn from_pointer(pointer: NonNull<Self::Target>) -> Self;
+
+    /// Has the processor fetch what will be needed of the next items to run, the first of which was
+    /// the second before. Either pointer may be one that was queued long ago, or null.
+    #[inline(always)]
+    fn prefetch(_next: [*mut Self::Target; 2]) {}
 }
 
 /// The half of a run queue that others see.
 pub(crate) struct Far<T: Item> {
-    /// Takes from the other end of the queue. Any thief.
-    stealer: Stealer<T>,
+    /// Pushed by the owner, taken from by it and by thieves.
+    ring: Ring<T::Target>,
     /// Put by the owner, taken by the owner or, on its last pass, a thief.
     next: RunNext<T::Target>,
     /// Counts scheduling rounds. Written by the owner, read by thieves and sysmon.
@@ -53,12 +59,12 @@ pub(crate) struct Far<T: Item> {
 impl<T: Item> Far<T> {
     /// How many wait in the queue, `runnext` not included (a snapshot).
     pub(crate) fn len(&self) -> usize {
-        self.stealer.len()
+        self.ring.len()
     }
 
     /// Whether nothing waits in the queue, `runnext` not included (a snapshot).
     pub(crate) fn is_empty(&self) -> bool {
-        self.stealer.is_empty()
+        self.ring.len() == 0
     }
 
     /// Whether there is something in `runnext` (a snapshot).
@@ -77,16 +83,11 @@ impl<T: Item> Far<T> {
         self.tick().wrapping_sub(in_a_row)
     }
 
-    /// Thief: moves half of the queue, up to the library's batch, into its own, which is empty. The
-    /// first of them is returned.
+    /// Thief: moves half of the queue into its own, which is empty. The first of them is returned.
     pub(crate) fn steal_half(&self, own: &RunQueue<T>) -> Option<T> {
-        loop {
-            match self.stealer.steal_batch_and_pop(&own.queue) {
-                Steal::Success(item) => return Some(item),
-                Steal::Empty => return None,
-                Steal::Retry => std::hint::spin_loop(),
-            }
-        }
+        let first = self.ring.steal_half(&own.far.ring)?;
+        // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
+        Some(unsafe { T::from_pointer(first) })
     }
 
     /// Thief: takes `runnext` if the owner makes no progress during so many spin loops: what was
@@ -121,20 +122,24 @@ impl<T: Item> std::fmt::Debug for Far<T> {
 /// The half of a run queue that belongs to its owner. Not `Sync`.
 pub(crate) struct RunQueue<T: Item> {
     far: Arc<Far<T>>,
-    queue: Worker<T>,
+    /// Where half of the queue goes when it is full.
+    global: Arc<Injector<T>>,
+    /// Where a batch from there lands on its way to the ring. Else empty.
+    landing: Worker<T>,
 }
 
 impl<T: Item> RunQueue<T> {
-    pub(crate) fn new() -> Self {
-        let queue = Worker::new_fifo();
+    /// An empty one, which overflows into `global`.
+    pub(crate) fn new(global: Arc<Injector<T>>) -> Self {
         RunQueue {
             far: Arc::new(Far {
-                stealer: queue.stealer(),
+                ring: Ring::new(),
                 next: RunNext::new(),
                 tick: AtomicU32::new(0),
                 in_a_row: AtomicU32::new(0),
             }),
-            queue,
+            global,
+            landing: Worker::new_fifo(),
         }
     }
 
@@ -151,13 +156,46 @@ impl<T: Item> RunQueue<T> {
         tick
     }
 
-    /// Queues an item behind all others here.
-    ///
-    /// Not inlined: a queue that grows uses a thread-local of its library, whose address must not
-    /// be remembered by a caller that parks later (H1).
-    #[inline(never)]
+    /// Queues an item behind all others here. If there is no room, the older half goes to the global
+    /// queue first: the owner looks there too, so nobody need be told.
+    #[inline]
     pub(crate) fn push(&self, item: T) {
-        self.queue.push(item);
+        let mut pointer = item.into_pointer();
+        while let Err(back) = self.far.ring.push(pointer) {
+            pointer = back;
+            self.overflow();
+        }
+    }
+
+    /// Not inlined: the global queue may use a thread-local of its library, whose address must not be
+    /// remembered by a caller that parks later (H1).
+    #[cold]
+    #[inline(never)]
+    fn overflow(&self) {
+        self.far.ring.take_half(|pointer| {
+            // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
+            self.global.push(unsafe { T::from_pointer(pointer) });
+        });
+    }
+
+    /// Owner: takes up to `limit` items from the global queue: one to run, the others into its own.
+    #[inline(never)]
+    pub(crate) fn take_global(&self, limit: usize) -> Option<T> {
+        loop {
+            match self
+                .global
+                .steal_batch_with_limit_and_pop(&self.landing, limit)
+            {
+                Steal::Success(first) => {
+                    while let Some(item) = self.landing.pop() {
+                        self.push(item);
+                    }
+                    return Some(first);
+                }
+                Steal::Empty => return None,
+                Steal::Retry => std::hint::spin_loop(),
+            }
+        }
     }
 
     /// Makes an item the next to run. True if another had to be queued for it: a backlog.
@@ -189,7 +227,10 @@ impl<T: Item> RunQueue<T> {
             self.push(next);
         }
         in_a_row.store(0, Ordering::Relaxed);
-        self.queue.pop()
+        let (first, next) = self.far.ring.pop()?;
+        T::prefetch(next);
+        // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
+        Some(unsafe { T::from_pointer(first) })
     }
 
     /// The time slice is spent: what is in `runnext` goes through the queue as well.
@@ -207,7 +248,7 @@ impl<T: Item> RunQueue<T> {
 
     /// Whether nothing is queued here.
     pub(crate) fn has_nothing(&self) -> bool {
-        self.far.next.is_empty() && self.queue.is_empty()
+        self.far.next.is_empty() && self.far.is_empty()
     }
 
     /// Moves what is in `runnext` to the queue, where others see it.
@@ -215,11 +256,6 @@ impl<T: Item> RunQueue<T> {
         if let Some(next) = self.take_next() {
             self.push(next);
         }
-    }
-
-    /// The queue, as the destination of a theft from elsewhere. Empty when a theft begins.
-    pub(crate) fn worker(&self) -> &Worker<T> {
-        &self.queue
     }
 }
 

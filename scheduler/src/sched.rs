@@ -21,7 +21,7 @@ use crate::machine::{M, MShared};
 use crate::machines::Machines;
 use crate::overflow;
 use crate::park_lot::{ParkLot, Sleeper};
-use crate::processor::P;
+use crate::processor::{P, PShared};
 use crate::procs::Processors;
 use crate::resize::Size;
 use crate::sysmon::Sysmon;
@@ -56,7 +56,7 @@ pub(crate) struct Sched {
     pub(crate) idle: Idle,
     pub(crate) lot: ParkLot,
     /// Goroutines readied from outside, first in first out.
-    global: Injector<Runnable>,
+    global: Arc<Injector<Runnable>>,
     pub(crate) source: Arc<dyn EventSource>,
     /// When events were collected last, on the runtime's clock.
     pub(crate) last_poll: AtomicU64,
@@ -99,8 +99,9 @@ impl Sched {
         let main_class = StackClass::for_size(config.main_stack_size)
             .ok_or_else(|| io::Error::other("the main stack size is out of range"))?;
         let count = config.max_procs as u32;
+        let global = Arc::new(Injector::new());
         let (owned, processors) = (0..count)
-            .map(|index| P::new(index, class, config.seed_of(index)))
+            .map(|index| P::new(index, class, config.seed_of(index), global.clone()))
             .unzip();
         let size = Size::new(count, !config.max_procs_is_set);
         let flags = Flags::default();
@@ -117,7 +118,7 @@ impl Sched {
             flags,
             idle: Idle::new(count),
             lot: ParkLot::new(owned),
-            global: Injector::new(),
+            global,
             source,
             last_poll: AtomicU64::new(0),
             machines: Arc::default(),
@@ -144,6 +145,12 @@ impl Sched {
         }
         deadlock::register(Arc::downgrade(&sched));
         Ok(sched)
+    }
+
+    /// A processor that is not in the table yet.
+    pub(crate) fn new_p(&self, index: u32) -> (Box<P>, Arc<PShared>) {
+        let seed = self.config.seed_of(index);
+        P::new(index, self.class, seed, self.global.clone())
     }
 
     /// Whether its machines differ from the usual in any way.
@@ -383,16 +390,7 @@ impl Sched {
             return None;
         }
         let share = self.global.len() / self.alive() as usize + 1;
-        loop {
-            match self
-                .global
-                .steal_batch_with_limit_and_pop(p.queue().worker(), share.min(64))
-            {
-                Steal::Success(r) => return Some(r),
-                Steal::Empty => return None,
-                Steal::Retry => std::hint::spin_loop(),
-            }
-        }
+        p.queue().take_global(share.min(64))
     }
 
     pub(crate) fn cancel_timer(&self, key: TimerKey) {

@@ -29,6 +29,8 @@ mod life;
 mod park_token;
 #[path = "../src/resize.rs"]
 mod resize;
+#[path = "../src/ring.rs"]
+mod ring;
 #[path = "../src/run_next.rs"]
 mod run_next;
 #[path = "../src/run_queue.rs"]
@@ -42,7 +44,7 @@ mod wait_word;
 
 /// What `crate::sync` means in the included files: loom, with fences that can be taken out.
 mod sync {
-    pub use crate::deque::{Steal, Stealer, Worker};
+    pub use crate::deque::{Injector, Steal, Worker};
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
     pub use loom::sync::{Arc, Mutex, MutexGuard};

@@ -18,6 +18,8 @@ mod idle;
 mod park_token;
 #[path = "../src/resize.rs"]
 mod resize;
+#[path = "../src/ring.rs"]
+mod ring;
 #[path = "../src/run_next.rs"]
 mod run_next;
 #[path = "../src/run_queue.rs"]
@@ -31,7 +33,7 @@ mod wait_word;
 
 /// What `crate::sync` means in the included files.
 mod sync {
-    pub use crate::deque::{Steal, Stealer, Worker};
+    pub use crate::deque::{Injector, Steal, Worker};
     pub use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
     pub use shuttle::sync::{Arc, Mutex, MutexGuard};
 }

@@ -1,5 +1,4 @@
-//! A stand-in for the work-stealing deque, which is a library's and has tests of its own: a list under
-//! a lock.
+//! A stand-in for the global queue, which is a library's and has tests of its own: a list under a lock.
 
 use std::collections::VecDeque;
 
@@ -7,11 +6,11 @@ use crate::sync::{Arc, Mutex, MutexGuard};
 
 type List<T> = Arc<Mutex<VecDeque<T>>>;
 
-/// The owner's end.
+/// Where a batch lands.
 pub struct Worker<T>(List<T>);
 
-/// The thieves' end.
-pub struct Stealer<T>(List<T>);
+/// The global queue.
+pub struct Injector<T>(List<T>);
 
 /// What a theft brings.
 #[allow(dead_code)] // a list is never torn, so nobody retries
@@ -30,37 +29,25 @@ impl<T> Worker<T> {
         Worker(Arc::new(Mutex::new(VecDeque::new())))
     }
 
-    pub fn stealer(&self) -> Stealer<T> {
-        Stealer(self.0.clone())
+    pub fn pop(&self) -> Option<T> {
+        lock(&self.0).pop_front()
+    }
+}
+
+impl<T> Injector<T> {
+    pub fn new() -> Self {
+        Injector(Arc::new(Mutex::new(VecDeque::new())))
     }
 
     pub fn push(&self, item: T) {
         lock(&self.0).push_back(item);
     }
 
-    pub fn pop(&self) -> Option<T> {
-        lock(&self.0).pop_front()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        lock(&self.0).is_empty()
-    }
-}
-
-impl<T> Stealer<T> {
-    pub fn is_empty(&self) -> bool {
-        lock(&self.0).is_empty()
-    }
-
-    pub fn len(&self) -> usize {
-        lock(&self.0).len()
-    }
-
-    /// Half of it, rounded up: the first is returned, the others go to `into`.
-    pub fn steal_batch_and_pop(&self, into: &Worker<T>) -> Steal<T> {
+    /// At most `limit`: the first is returned, the others go to `into`.
+    pub fn steal_batch_with_limit_and_pop(&self, into: &Worker<T>, limit: usize) -> Steal<T> {
         let mut list = lock(&self.0);
-        let half = list.len().div_ceil(2);
-        let mut batch = list.drain(..half).collect::<VecDeque<T>>();
+        let some = list.len().min(limit);
+        let mut batch = list.drain(..some).collect::<VecDeque<T>>();
         drop(list);
         let Some(first) = batch.pop_front() else {
             return Steal::Empty;

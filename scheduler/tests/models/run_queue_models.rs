@@ -11,6 +11,7 @@ use loom::thread;
 
 use crate::fences::{self, Model};
 use crate::run_queue::{Far, Item, RunQueue};
+use crate::sync::Injector;
 
 /// The right to run a goroutine, whose state is how often somebody has touched it.
 struct Runnable(NonNull<UnsafeCell<u32>>);
@@ -69,16 +70,21 @@ impl Goroutines {
     }
 }
 
+/// A queue with a global one of its own behind it.
+fn new_queue() -> RunQueue<Runnable> {
+    RunQueue::new(std::sync::Arc::new(Injector::new()))
+}
+
 /// Runs all that is left.
 fn drain(queue: &RunQueue<Runnable>) {
-    while let Some(runnable) = queue.pop() {
+    while let Some(runnable) = queue.pop().or_else(|| queue.take_global(2)) {
         runnable.run();
     }
 }
 
 /// A thief's whole search of one victim.
 fn steal(far: &Far<Runnable>) {
-    let own = RunQueue::new();
+    let own = new_queue();
     if let Some(first) = far.steal_half(&own) {
         first.run();
         drain(&own);
@@ -90,7 +96,7 @@ fn steal(far: &Far<Runnable>) {
 /// The owner readies and runs while two thieves search.
 fn owner_against_two_thieves() {
     let goroutines = Goroutines::new(3);
-    let queue = RunQueue::new();
+    let queue = new_queue();
     queue.next_tick();
     assert!(!queue.put_next(goroutines.ready(0)));
     let thieves = [(), ()].map(|()| {
@@ -113,7 +119,7 @@ fn owner_against_two_thieves() {
 /// The owner shows what is in `runnext`, and ends its slice, while a thief takes from there.
 fn expose_against_a_thief() {
     let goroutines = Goroutines::new(2);
-    let queue = RunQueue::new();
+    let queue = new_queue();
     assert!(!queue.put_next(goroutines.ready(0)));
     let thief = thread::spawn({
         let far = queue.far().clone();
@@ -128,7 +134,28 @@ fn expose_against_a_thief() {
     goroutines.check();
 }
 
-const MODELS: [Model; 2] = [
+/// The owner fills its ring to overflowing, and the places that a thief has read.
+fn overflow_against_a_thief() {
+    const PLACES: usize = crate::ring::CAPACITY as usize;
+    let goroutines = Goroutines::new(PLACES + 2);
+    let queue = new_queue();
+    for n in 0..PLACES - 1 {
+        queue.push(goroutines.ready(n));
+    }
+    let thief = thread::spawn({
+        let far = queue.far().clone();
+        move || steal(&far)
+    });
+    for n in PLACES - 1..PLACES + 2 {
+        queue.push(goroutines.ready(n));
+    }
+    drain(&queue);
+    thief.join().unwrap();
+    goroutines.check();
+}
+
+const MODELS: [Model; 3] = [
+    Model::bounded(2, "overflow against a thief", overflow_against_a_thief),
     Model::bounded(3, "owner against two thieves", owner_against_two_thieves),
     Model::full("expose against a thief", expose_against_a_thief),
 ];
@@ -167,7 +194,7 @@ fn in_one_thread(model: fn()) {
 fn a_pair_does_not_starve_the_queue() {
     in_one_thread(|| {
         let goroutines = Goroutines::new(3);
-        let queue = RunQueue::new();
+        let queue = new_queue();
         let slice = queue.far().slice();
         assert_eq!(turns_before_the_third(&queue, &goroutines), 64);
         // The one that did not get its turn is behind.
@@ -186,7 +213,7 @@ fn a_pair_does_not_starve_the_queue() {
 fn the_slice_lasts_while_runnext_has_its_turns() {
     in_one_thread(|| {
         let goroutines = Goroutines::new(2);
-        let queue = RunQueue::new();
+        let queue = new_queue();
         let slice = queue.far().slice();
         for turn in 0..63 {
             assert!(!queue.put_next(Runnable(goroutines.0[turn % 2])));
@@ -208,7 +235,7 @@ fn the_slice_lasts_while_runnext_has_its_turns() {
 fn a_thief_leaves_the_next_of_an_owner_that_moves_on() {
     loom::model(|| {
         let goroutines = Goroutines::new(1);
-        let queue = RunQueue::new();
+        let queue = new_queue();
         assert!(queue.far().steal_stuck_next(1).is_none());
         assert!(!queue.put_next(Runnable(goroutines.0[0])));
         let owner = thread::spawn({

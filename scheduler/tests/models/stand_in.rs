@@ -23,10 +23,6 @@ pub struct P;
 pub struct PShared;
 
 impl P {
-    pub fn new(_index: u32, _class: Class, _seed: u64) -> (Box<P>, Arc<PShared>) {
-        (Box::new(P), Arc::new(PShared))
-    }
-
     pub fn expose_next(&self) {}
 
     pub fn give_stacks_back(&self) {}
@@ -35,9 +31,6 @@ impl P {
         None
     }
 }
-
-#[derive(Clone, Copy)]
-pub struct Class;
 
 /// The table of processors: how many were made.
 pub struct Processors(Mutex<u32>);
@@ -49,14 +42,6 @@ impl Processors {
 
     pub fn add(&self, more: Vec<Arc<PShared>>) {
         *self.0.lock().unwrap() += more.len() as u32;
-    }
-}
-
-pub struct Config;
-
-impl Config {
-    pub fn seed_of(&self, _index: u32) -> u64 {
-        0
     }
 }
 
@@ -114,8 +99,6 @@ pub struct Sched {
     pub lot: Lot,
     pub size: Size,
     pub processors: Processors,
-    pub class: Class,
-    pub config: Config,
     pub homes: [Home; 2],
 }
 
@@ -140,10 +123,12 @@ impl Sched {
             })),
             size: Size::new(all, false),
             processors: Processors(Mutex::new(all)),
-            class: Class,
-            config: Config,
             homes: [home(), home()],
         })
+    }
+
+    pub fn new_p(&self, _index: u32) -> (Box<P>, Arc<PShared>) {
+        (Box::new(P), Arc::new(PShared))
     }
 
     pub fn alive(&self) -> u32 {

@@ -23,14 +23,7 @@ pub struct P;
 #[derive(Debug)]
 pub struct PShared;
 
-#[derive(Clone, Copy)]
-pub struct Class;
-
 impl P {
-    pub fn new(_index: u32, _class: Class, _seed: u64) -> (Box<P>, Arc<PShared>) {
-        (Box::new(P), Arc::new(PShared))
-    }
-
     pub fn expose_next(&self) {}
 
     pub fn give_stacks_back(&self) {}
@@ -50,14 +43,6 @@ impl Processors {
 
     pub fn add(&self, more: Vec<Arc<PShared>>) {
         self.0.fetch_add(more.len() as u64, SeqCst);
-    }
-}
-
-pub struct Config;
-
-impl Config {
-    pub fn seed_of(&self, _index: u32) -> u64 {
-        0
     }
 }
 
@@ -118,8 +103,6 @@ pub struct Sched {
     pub lot: Lot,
     pub size: Size,
     pub processors: Processors,
-    pub class: Class,
-    pub config: Config,
     pub machines: Vec<MShared>,
     /// How many goroutines are on the global queue.
     global: AtomicU64,
@@ -157,12 +140,14 @@ impl Sched {
             },
             size: Size::new(procs, false),
             processors: Processors(AtomicU64::new(procs.into())),
-            class: Class,
-            config: Config,
             machines: (0..machines).map(machine).collect(),
             global: AtomicU64::new(0),
             left: AtomicU64::new(goroutines),
         })
+    }
+
+    pub fn new_p(&self, _index: u32) -> (Box<P>, Arc<PShared>) {
+        (Box::new(P), Arc::new(PShared))
     }
 
     pub fn alive(&self) -> u32 {

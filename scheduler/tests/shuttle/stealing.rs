@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use shuttle::thread;
 
 use crate::run_queue::{Far, Item, RunQueue};
-use crate::sync::{Arc, AtomicU32, Ordering::SeqCst};
+use crate::sync::{Arc, AtomicU32, Injector, Ordering::SeqCst};
 
 const GOROUTINES: usize = 8;
 
@@ -35,7 +35,7 @@ impl Runnable {
 }
 
 fn steal(far: &Far<Runnable>) {
-    let own = RunQueue::new();
+    let own = RunQueue::new(Arc::new(Injector::new()));
     for _ in 0..3 {
         if let Some(first) = far.steal_half(&own) {
             first.run();
@@ -52,7 +52,7 @@ fn steal(far: &Far<Runnable>) {
 /// The owner readies, yields, exposes and runs, by turns, while two thieves search.
 fn owner_against_thieves() {
     let table: Arc<[AtomicU32; GOROUTINES]> = Arc::default();
-    let queue = RunQueue::new();
+    let queue = RunQueue::new(Arc::new(Injector::new()));
     let thieves = [(), ()].map(|()| {
         let far = queue.far().clone();
         thread::spawn(move || steal(&far))
