@@ -31,6 +31,16 @@
 //! machine gives the processor up and sleeps; the first one to do so sleeps in the event source,
 //! until the earliest timer.
 //!
+//! The queue is a ring of 256 places; when it is full, the older half goes to the global queue. Whoever
+//! takes from it knows who comes after the next, and has the processor fetch that one's control block
+//! meanwhile (`ring.rs`, `run_queue.rs`).
+//!
+//! What a spawn queues has no stack yet: it is the closure with room for the result, in one piece of
+//! memory that goroutine and handles share (`spawned.rs`, `life.rs`). It gets a stack where and when
+//! it first runs. So a thousand goroutines that are started at once and do not wait run on one warm
+//! stack, one after the other. What a spawn takes is the promise of a stack, of which there are as many
+//! as there is address space for: that is what makes a spawn fail, not a run.
+//!
 //! A goroutine runs until it parks, yields or ends. To park, it switches to the machine's stack,
 //! and only there is its wait opened and made known (`wait.rs`, `g.rs`). So nobody can ready a
 //! goroutine that has not left its stack, and readying one takes a single compare-and-swap on its
@@ -182,6 +192,10 @@
 //!   and no faster than a shift, a load and a mask.
 //! - **Waking a machine for each goroutine made runnable**, as Go does: two goroutines that hand
 //!   over to each other would be torn apart again and again by the machine that was woken for them.
+//! - **A stack at spawn**: a batch of a thousand then touches a thousand cold stacks; starting and
+//!   joining one took 1.7 times as long, and a tree of a million four times.
+//! - **A deque that grows** (crossbeam's) as the queue: a yield among a thousand took 1.7 times as
+//!   long, for it does not tell who comes next.
 //! - **A slot that thieves never touch**, as in tokio: a goroutine behind a long computation waits
 //!   for its end. Ours is taken, but only from a processor that stands still.
 //! - **A lock around the idle state**: simple, and the first thing that 64 cores would queue for.
@@ -203,7 +217,7 @@
 //! | `thread_waiter.rs` | the waiter that is an OS thread |
 //! | `machine.rs`, `find.rs` | the scheduling loop, and the order in which it looks for work |
 //! | `sleep.rs` | how a machine without work sleeps and comes back |
-//! | `processor.rs`, `run_queue.rs`, `run_next.rs` | the processor, its queue and its slot |
+//! | `processor.rs`, `run_queue.rs`, `ring.rs`, `run_next.rs` | the processor, its queue and its slot |
 //! | `procs.rs`, `resize.rs`, `limits.rs` | the table of processors, and how many there are |
 //! | `bound.rs`, `home.rs` | goroutines that stay on one machine |
 //! | `flags.rs` | the rare things that a machine heeds at the head of a round |
@@ -216,7 +230,7 @@
 //! | `debug.rs`, `chaos.rs`, `hooks.rs` | how it can be asked to behave |
 //! | `blocking.rs` | calls that announce that they block |
 //! | `sched.rs` | one scheduler: its beginning, its end, the global queue |
-//! | `spawn.rs`, `scope.rs`, `completion.rs` | spawning and joining |
+//! | `spawn.rs`, `spawned.rs`, `life.rs`, `scope.rs`, `completion.rs` | spawning and joining |
 //! | `goroutine.rs`, `goroutine_local.rs`, `handle.rs`, `config.rs` | what users see |
 //! | `limits.rs` | how many processors this process may use |
 //! | `event.rs` | the hook for the poller |
