@@ -49,6 +49,7 @@ use crate::machine::{M, MShared};
 use crate::park_token::ParkToken;
 use crate::sched::Sched;
 use crate::spawned::{Header, Name, Newborn};
+use crate::sys;
 use crate::timers::TimerKey;
 use crate::wait::{Outcome, Publish, Reason, Ticket, WaitHeader, Why};
 
@@ -143,16 +144,8 @@ impl G {
     /// from. Any pointers.
     #[inline(always)]
     pub(crate) fn prefetch(next: [*mut G; 2]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch does not fault, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(next[1].cast()) };
-            // SAFETY: as above.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(next[1].cast::<i8>().wrapping_add(64)) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = next;
+        sys::prefetch(next[1]);
+        sys::prefetch(next[1].cast::<u8>().wrapping_add(64));
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -3,11 +3,12 @@
 //! A four-ary heap of `(deadline, slot)` pairs beside a table of slots that know their place in
 //! the heap. Adding and removing take O(log n) moves of 16 bytes; the earliest deadline is at the
 //! root. Four-ary, because a level less costs more than the three comparisons more per level, all
-//! in one cache line.
+//! in one cache line. The places are kept apart from the rest of the slots: each move writes one, and
+//! sixteen to a cache line those of a hundred thousand timers stay near.
 //!
 //! # Invariants
 //!
-//! 1. `heap[slots[i].place].slot == i` for every slot in use, and the other way round.
+//! 1. `heap[places[i]].slot == i` for every slot `i` in use, and the other way round.
 //! 2. No node's deadline is before its parent's.
 //! 3. A slot's `generation` grows whenever the slot is freed: a key of an earlier use finds nothing.
 
@@ -16,7 +17,9 @@
 pub(crate) struct TimerHeap<T> {
     heap: Vec<Node>,
     slots: Vec<Slot<T>>,
-    /// Head of the list of free slots, linked through `place`.
+    /// Of each slot, the index in `heap`; of a free one the next free one, or `NONE`.
+    places: Vec<u32>,
+    /// Head of the list of free slots, linked through `places`.
     free: u32,
     /// The generation that new slots begin with.
     generation: u32,
@@ -37,8 +40,6 @@ struct Node {
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// Index in `heap`; in a free slot the next free one, or `NONE`.
-    place: u32,
     generation: u32,
     payload: Option<T>,
 }
@@ -53,6 +54,7 @@ impl<T> TimerHeap<T> {
         TimerHeap {
             heap: Vec::new(),
             slots: Vec::new(),
+            places: Vec::new(),
             free: NONE,
             generation: 0,
         }
@@ -68,17 +70,16 @@ impl<T> TimerHeap<T> {
         let slot = match self.free {
             NONE => {
                 let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
+                self.places.push(NONE);
                 self.slots.push(Slot {
-                    place: NONE,
                     generation: self.generation,
                     payload: Some(payload),
                 });
                 slot
             }
             slot => {
-                let entry = &mut self.slots[slot as usize];
-                self.free = entry.place;
-                entry.payload = Some(payload);
+                self.free = self.places[slot as usize];
+                self.slots[slot as usize].payload = Some(payload);
                 slot
             }
         };
@@ -97,7 +98,7 @@ impl<T> TimerHeap<T> {
         if entry.generation != key.generation || entry.payload.is_none() {
             return None;
         }
-        Some(self.remove_at(entry.place as usize))
+        Some(self.remove_at(self.places[key.slot as usize] as usize))
     }
 
     /// Removes the earliest timer if it is due at `now`.
@@ -112,8 +113,8 @@ impl<T> TimerHeap<T> {
             self.sift_down(place);
             self.sift_up(place);
         }
+        self.places[node.slot as usize] = self.free;
         let entry = &mut self.slots[node.slot as usize];
-        entry.place = self.free;
         entry.generation = entry.generation.wrapping_add(1);
         self.free = node.slot;
         let payload = entry.payload.take().expect("a node's slot is in use");
@@ -130,6 +131,7 @@ impl<T> TimerHeap<T> {
         self.generation = used.unwrap_or(0).wrapping_add(1);
         self.heap = Vec::new();
         self.slots = Vec::new();
+        self.places = Vec::new();
         self.free = NONE;
     }
 
@@ -165,7 +167,7 @@ impl<T> TimerHeap<T> {
 
     fn set(&mut self, place: usize, node: Node) {
         self.heap[place] = node;
-        self.slots[node.slot as usize].place = place as u32;
+        self.places[node.slot as usize] = place as u32;
     }
 }
 

@@ -15,6 +15,9 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::timer_heap::{Key, TimerHeap};
 use crate::wait::{Outcome, Ticket};
 
+/// Timers that are taken out before their tickets are claimed.
+const BATCH: usize = 8;
+
 /// Names one pending timer of the scheduler.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimerKey {
@@ -85,9 +88,23 @@ impl Timers {
             return;
         }
         let mut heap = self.lock();
-        while let Some(ticket) = heap.pop_due(now) {
-            if let Some(parked) = ticket.claim(Outcome::TimedOut) {
-                ready.push(parked);
+        let mut due = [const { None }; BATCH];
+        let mut count = BATCH;
+        // Some at once: the waiters of a crowd of sleepers lie all over memory, and are fetched while
+        // the heap is put in order.
+        while count == BATCH {
+            count = 0;
+            while count < BATCH
+                && let Some(ticket) = heap.pop_due(now)
+            {
+                ticket.prefetch();
+                due[count] = Some(ticket);
+                count += 1;
+            }
+            for ticket in due[..count].iter_mut().filter_map(Option::take) {
+                if let Some(parked) = ticket.claim(Outcome::TimedOut) {
+                    ready.push(parked);
+                }
             }
         }
         self.publish(&heap);

@@ -210,6 +210,12 @@ impl Ticket {
             .then(|| Parked(self.header))
     }
 
+    /// Has the processor fetch what a claim will need.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        crate::sys::prefetch(self.header.as_ptr());
+    }
+
     /// Whether both name the same task, be it in the same wait or not. A select that meets its own
     /// entry in a queue must not serve itself.
     #[inline]

@@ -11,6 +11,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    pub fn prefetch(&self) {}
+
     pub fn claim(self, outcome: Outcome) -> Option<Parked> {
         self.word
             .claim(self.number, outcome)
