@@ -28,6 +28,7 @@ use serde_json::json;
 
 use crate::measure::Measurer;
 use crate::programs::Runtime;
+use crate::rows::Row;
 
 /// Measures Marmot beside Go, tokio and may.
 ///
@@ -93,7 +94,7 @@ fn compare(args: &Args) -> Result<bool, Box<dyn Error>> {
         return Err("no row has such a title (--list prints all)".into());
     }
     let wanted = wanted(&args.peers)?;
-    let (programs, missing) = programs::build(&wanted);
+    let (programs, missing) = programs::build(&wanted, args.growth || rows.iter().any(Row::serves));
     for (runtime, why) in &missing {
         eprintln!("{runtime} is left out: {why}");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::growth::{self, Curve};
-use crate::programs::{Program, Runtime};
+use crate::programs::{self, Program, Runtime};
 use crate::rows::{Better, Row, Work};
 use crate::run::{self, Failure, Sample};
 use crate::serve;
@@ -162,9 +162,10 @@ impl<'p> Measurer<'p> {
             .map(|program| program.version())
             .collect();
         format!(
-            "{cores} x {cpu}, Linux {}, {}; {} runs each, interleaved",
+            "{cores} x {cpu}, Linux {}, {}, commit {}; {} runs each, interleaved",
             kernel.trim(),
             peers.join(", "),
+            programs::commit().unwrap_or_else(|| "unknown".to_owned()),
             self.runs
         )
     }

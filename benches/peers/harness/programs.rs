@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+/// The profile that everything in Rust is built with.
+const PROFILE: &str = "shipped";
+
 /// A runtime that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Runtime {
@@ -79,12 +82,24 @@ impl Program {
     }
 }
 
-/// Builds what can be built here of `wanted`. Gives the programs, and for each other one why not.
-pub(crate) fn build(wanted: &[Runtime]) -> (Vec<Program>, Vec<(Runtime, String)>) {
+/// The commit that is compared, if git knows.
+pub(crate) fn commit() -> Option<String> {
+    let mut command = Command::new("git");
+    let output = command
+        .args(["describe", "--always", "--dirty"])
+        .current_dir(root())
+        .output()
+        .ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !said.is_empty()).then_some(said)
+}
+
+/// Builds what can be built here of `wanted`, our servers only if `servers` are run. Gives the programs, and for each other one why not.
+pub(crate) fn build(wanted: &[Runtime], servers: bool) -> (Vec<Program>, Vec<(Runtime, String)>) {
     let (mut programs, mut missing) = (Vec::new(), Vec::new());
     for &runtime in wanted {
         eprintln!("building the peer in {runtime} ...");
-        match build_one(runtime) {
+        match build_one(runtime, servers) {
             Ok(program) => programs.push(program),
             Err(why) => missing.push((runtime, why)),
         }
@@ -92,10 +107,12 @@ pub(crate) fn build(wanted: &[Runtime]) -> (Vec<Program>, Vec<(Runtime, String)>
     (programs, missing)
 }
 
-fn build_one(runtime: Runtime) -> Result<Program, String> {
+fn build_one(runtime: Runtime, servers: bool) -> Result<Program, String> {
     let path = match runtime {
         Runtime::Marmot => {
-            cargo_build(&["-p", "marmot-examples", "--bins"])?;
+            if servers {
+                cargo_build(&["-p", "marmot-examples", "--bins"])?;
+            }
             cargo_build(&["-p", "marmot-peer-marmot"])?
         }
         Runtime::Tokio => cargo_build(&["-p", "marmot-peer-tokio"])?,
@@ -150,20 +167,20 @@ fn binaries() -> Result<PathBuf, String> {
     Ok(own.parent().unwrap_or(&own).to_owned())
 }
 
-/// Builds packages in release, and gives the folder with the results.
+/// Builds packages as they would be shipped, and gives the folder with the results.
 fn cargo_build(arguments: &[&str]) -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let binaries = binaries()?;
     let target = binaries.parent().unwrap_or(&binaries);
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--release", "--quiet", "--locked"])
+        .args(["build", "--profile", PROFILE, "--quiet", "--locked"])
         .args(arguments)
         .arg("--target-dir")
         .arg(target)
         .current_dir(root());
     succeed(&mut command)?;
-    Ok(target.join("release"))
+    Ok(target.join(PROFILE))
 }
 
 /// Builds the peer in Go with the `go` that `MARMOT_GO` names, or the one on the path.

@@ -62,6 +62,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Whether a server is run for it.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self.work, Work::Serve { .. })
+    }
+
     /// Whether `word` is in its title or is its workload, server or a part of that.
     pub(crate) fn matches(&self, word: &str) -> bool {
         let name = match self.work {
