@@ -146,15 +146,18 @@ struct Cursor {
 }
 
 /// See the module's documentation.
+///
+/// The cursors, which each push and pop moves, come last: the channel has its lock behind them.
+#[repr(C)]
 pub(crate) struct Buffer<T> {
+    /// An empty block of the chain kept for the next push that needs one, or null.
+    spare: *mut Header,
     /// Slots in each block.
     span: usize,
     /// Where the next value goes. At `span`, or without a block, room has to be made first.
     write: Cursor,
     /// Where the oldest value is. At `span` it is the first of the next block.
     read: Cursor,
-    /// An empty block of the chain kept for the next push that needs one, or null.
-    spare: *mut Header,
     _values: PhantomData<T>,
 }
 
@@ -165,10 +168,10 @@ impl<T> Buffer<T> {
     fn with(block: *mut Header, span: usize, index: usize) -> Self {
         let cursor = Cursor { block, index };
         Buffer {
+            spare: ptr::null_mut(),
             span,
             write: cursor,
             read: cursor,
-            spare: ptr::null_mut(),
             _values: PhantomData,
         }
     }

@@ -67,6 +67,8 @@ mod flavors;
 mod flavors_tests;
 mod handles;
 mod iter;
+#[cfg(test)]
+mod layout_tests;
 mod lock;
 mod receiver;
 mod select;
@@ -75,6 +77,8 @@ mod sender;
 mod sync;
 mod task;
 mod wait_queue;
+#[cfg(test)]
+mod wait_queue_tests;
 
 pub use crate::err::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,

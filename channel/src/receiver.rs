@@ -103,7 +103,7 @@ impl<T> Receiver<T> {
     ///
     /// # Safety
     /// `out` may be written; it has been if the answer is [`RecvEnd::Received`].
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn recv_into(&self, out: *mut T, patience: Patience) -> RecvEnd {
         match &self.flavor {
             // SAFETY: the caller's promise.
@@ -139,7 +139,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn recv_with(&self, patience: Patience) -> Result<T, RecvEnd> {
         let mut out = MaybeUninit::uninit();
         // SAFETY: `out` is ours to write.

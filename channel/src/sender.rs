@@ -49,7 +49,7 @@ impl<T> Sender<T> {
     }
 
     /// Sends, and gives the value back if that did not work.
-    #[inline]
+    #[inline(always)]
     fn send_with(&self, value: T, patience: Patience) -> Result<(), (T, SendEnd)> {
         let value = ManuallyDrop::new(value);
         // SAFETY: the value may be moved out of its wrapper; below it is used only if it was not.

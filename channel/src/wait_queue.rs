@@ -52,8 +52,9 @@ pub(crate) enum Verdict {
 /// One task in one line.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// Neighbours in the queue; `next` is also the link of a [`WakeList`].
+    /// The one before it in the queue; of the first, the last one.
     prev: *mut Waiter,
+    /// The one after it in the queue, or null; also the link of a [`WakeList`].
     next: *mut Waiter,
     /// Constant while queued.
     ticket: Ticket,
@@ -135,17 +136,18 @@ impl Claimed {
 }
 
 /// Tasks in line.
+///
+/// One pointer, so that both lines of a channel fit into the cache line of its lock: the first in
+/// line keeps the last one where it has no predecessor to name.
 #[derive(Debug)]
 pub(crate) struct WaitQueue {
     head: *mut Waiter,
-    tail: *mut Waiter,
 }
 
 impl WaitQueue {
     pub(crate) const fn new() -> Self {
         WaitQueue {
             head: ptr::null_mut(),
-            tail: ptr::null_mut(),
         }
     }
 
@@ -160,20 +162,24 @@ impl WaitQueue {
     /// The lock is held; the node is in no queue, and its task keeps invariant 2.
     #[inline]
     pub(crate) unsafe fn push_back(&mut self, node: *mut Waiter) {
-        let tail = self.tail;
+        let head = self.head;
+        let mut tail = node;
+        if head.is_null() {
+            self.head = node;
+        } else {
+            // SAFETY: queued nodes are alive (2), and links change under the lock (1).
+            unsafe {
+                tail = (*head).prev;
+                (*head).prev = node;
+                (*tail).next = node;
+            }
+        }
         // SAFETY: the caller's node is alive and ours to change.
         unsafe {
             (*node).prev = tail;
             (*node).next = ptr::null_mut();
             (*node).queued = true;
         }
-        if tail.is_null() {
-            self.head = node;
-        } else {
-            // SAFETY: a queued node is alive (2), and links change under the lock (1).
-            unsafe { (*tail).next = node };
-        }
-        self.tail = node;
     }
 
     /// Takes a waiter out of the line, if it is (still) in it.
@@ -189,17 +195,17 @@ impl WaitQueue {
         }
         // SAFETY: as above.
         unsafe { (*node).queued = false };
-        if prev.is_null() {
+        if self.head == node {
             self.head = next;
         } else {
             // SAFETY: neighbours are queued, hence alive (2).
             unsafe { (*prev).next = next };
         }
-        if next.is_null() {
-            self.tail = prev;
-        } else {
+        // Of the last one the first is told, if there is one left.
+        let told = if next.is_null() { self.head } else { next };
+        if !told.is_null() {
             // SAFETY: as above.
-            unsafe { (*next).prev = prev };
+            unsafe { (*told).prev = prev };
         }
     }
 
@@ -221,6 +227,24 @@ impl WaitQueue {
             }
         }
         None
+    }
+
+    /// For tests: who stands in line. Panics if a link is wrong.
+    #[cfg(test)]
+    pub(crate) fn order(&self) -> Vec<*mut Waiter> {
+        let mut order = Vec::new();
+        let mut node = self.head;
+        while !node.is_null() {
+            order.push(node);
+            // SAFETY: queued nodes are alive (2).
+            node = unsafe { (*node).next };
+        }
+        for (position, &node) in order.iter().enumerate() {
+            let before = (position + order.len() - 1) % order.len();
+            // SAFETY: as above.
+            assert_eq!(unsafe { (*node).prev }, order[before]);
+        }
+        order
     }
 }
 

@@ -33,9 +33,17 @@ pub(crate) const SEND_WAITS: u32 = 1 << 2;
 pub(crate) const RECV_OBSERVED: u32 = 1 << 3;
 /// Somebody waits for a send to be possible.
 pub(crate) const SEND_OBSERVED: u32 = 1 << 4;
+/// The channel has no buffer. Constant.
+pub(crate) const RENDEZVOUS: u32 = 1 << 5;
 
 /// How many waiters a close takes out of the queues before it lets others have the lock.
 const CLOSE_BATCH: usize = 32;
+
+/// Whether the channel is a rendezvous, and that flag is set.
+#[inline]
+pub(crate) fn meets(flags: u32, flag: u32) -> bool {
+    flags & (RENDEZVOUS | flag) == RENDEZVOUS | flag
+}
 
 /// A side of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,26 +52,36 @@ pub(crate) enum Side {
     Send,
 }
 
-/// The four queues, by what their waiters wait for.
+/// Two queues, by what their waiters wait for.
 #[derive(Debug)]
 struct Queues {
     recv: WaitQueue,
     send: WaitQueue,
-    recv_observers: WaitQueue,
-    send_observers: WaitQueue,
+}
+
+impl Queues {
+    fn new() -> UnsafeCell<Self> {
+        UnsafeCell::new(Queues {
+            recv: WaitQueue::new(),
+            send: WaitQueue::new(),
+        })
+    }
 }
 
 /// See the module's documentation.
+///
+/// A hand-off on a rendezvous channel touches the fields up to `len` alone: half a cache line.
 #[repr(C)]
 pub(crate) struct Core {
     /// Guards the queues, the buffer beside this core, and all writes to the gauges.
     pub(crate) lock: Lock,
     flags: AtomicU32,
+    queues: UnsafeCell<Queues>,
     len: AtomicUsize,
     limit: AtomicUsize,
     /// Constant; `None` is unbounded.
     cap: Option<usize>,
-    queues: UnsafeCell<Queues>,
+    observers: UnsafeCell<Queues>,
 }
 
 // SAFETY: the queues are touched under the lock only; the raw pointers in them lead to waiters that
@@ -76,16 +94,12 @@ impl Core {
     pub(crate) fn new(cap: Option<usize>) -> Self {
         Core {
             lock: Lock::new(),
-            flags: AtomicU32::new(0),
+            flags: AtomicU32::new(if cap == Some(0) { RENDEZVOUS } else { 0 }),
+            queues: Queues::new(),
             len: AtomicUsize::new(0),
             limit: AtomicUsize::new(cap.unwrap_or(usize::MAX)),
             cap,
-            queues: UnsafeCell::new(Queues {
-                recv: WaitQueue::new(),
-                send: WaitQueue::new(),
-                recv_observers: WaitQueue::new(),
-                send_observers: WaitQueue::new(),
-            }),
+            observers: Queues::new(),
         }
     }
 
@@ -93,10 +107,6 @@ impl Core {
 
     pub(crate) fn cap(&self) -> Option<usize> {
         self.cap
-    }
-
-    pub(crate) fn is_rendezvous(&self) -> bool {
-        self.cap == Some(0)
     }
 
     #[inline]
@@ -133,20 +143,19 @@ impl Core {
     pub(crate) fn is_ready(&self, side: Side) -> bool {
         match side {
             Side::Recv => {
-                let wanted = if self.is_rendezvous() {
-                    CLOSED | SEND_WAITS
-                } else {
-                    CLOSED
-                };
-                self.len() > 0 || self.flags() & wanted != 0
+                self.len() > 0 || {
+                    let flags = self.flags();
+                    flags & CLOSED != 0 || meets(flags, SEND_WAITS)
+                }
             }
             Side::Send => {
-                let wanted = if self.is_rendezvous() {
-                    CLOSED | RECV_WAITS
+                // That of a rendezvous channel is never more than its limit of 0.
+                let flags = self.flags();
+                if flags & RENDEZVOUS != 0 {
+                    flags & (CLOSED | RECV_WAITS) != 0
                 } else {
-                    CLOSED
-                };
-                self.len() < self.limit() || self.flags() & wanted != 0
+                    self.len() < self.limit() || self.is_closed()
+                }
             }
         }
     }
@@ -206,10 +215,10 @@ impl Core {
     #[allow(clippy::mut_from_ref)] // the lock makes it unique
     unsafe fn observers(&self, side: Side) -> (&mut WaitQueue, u32) {
         // SAFETY: as for `queue`.
-        let queues = unsafe { &mut *self.queues.get() };
+        let queues = unsafe { &mut *self.observers.get() };
         match side {
-            Side::Recv => (&mut queues.recv_observers, RECV_OBSERVED),
-            Side::Send => (&mut queues.send_observers, SEND_OBSERVED),
+            Side::Recv => (&mut queues.recv, RECV_OBSERVED),
+            Side::Send => (&mut queues.send, SEND_OBSERVED),
         }
     }
 
@@ -232,7 +241,7 @@ impl Core {
             Side::Recv => (Side::Send, SEND_OBSERVED),
             Side::Send => (Side::Recv, RECV_OBSERVED),
         };
-        if self.is_rendezvous() && self.flags() & observed != 0 {
+        if meets(self.flags(), observed) {
             let mut wakes = WakeList::new();
             // SAFETY: the lock is held.
             unsafe { self.wake_observers(other, &mut wakes) };

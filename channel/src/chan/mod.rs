@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 
 use crate::buffer::{Buffer, Leftovers};
 use crate::lock::Lock;
-use crate::task::Publish;
+use crate::task::{Publish, Wait};
+use crate::wait_queue::{Offer, Waiter};
 
 pub(crate) use self::core::{Core, Side};
 pub(crate) use self::promise::Pledge;
@@ -85,11 +86,25 @@ impl Patience {
     }
 }
 
+/// What has become of an attempt that stands in line if it has to wait.
+///
+/// Attempt and park are two functions: the first is called, the second inlined into the user's code.
+/// The processor predicts a return by the call it remembers last, which after a switch is another
+/// one; so each return between the switch and the user's code costs a wrong guess (5 ns).
+enum Attempt<End> {
+    /// It is over.
+    Ended(End),
+    /// The lock is held, the node in line: park, and [`publish`](Chan::publish).
+    Queued(Wait),
+}
+
 /// A channel of `T`.
 ///
-/// The buffer comes first: with the lock, the flags and the length it fills one cache line.
+/// The second cache line has all that changes with each value: the cursors of the buffer, the lock,
+/// the flags, the two queues and the length (a test looks).
 #[repr(C, align(64))]
 pub(crate) struct Chan<T> {
+    _room: [usize; 6],
     /// Guarded by the core's lock.
     buffer: UnsafeCell<Buffer<T>>,
     core: Core,
@@ -103,6 +118,7 @@ unsafe impl<T: Send> Sync for Chan<T> {}
 impl<T> Chan<T> {
     pub(crate) fn bounded(cap: usize) -> Self {
         Chan {
+            _room: [0; 6],
             buffer: UnsafeCell::new(Buffer::ring(cap)),
             core: Core::new(Some(cap)),
         }
@@ -110,6 +126,7 @@ impl<T> Chan<T> {
 
     pub(crate) fn unbounded() -> Self {
         Chan {
+            _room: [0; 6],
             buffer: UnsafeCell::new(Buffer::chain()),
             core: Core::new(None),
         }
@@ -123,6 +140,56 @@ impl<T> Chan<T> {
     fn lock(&self) -> Guard<'_, T> {
         self.core.lock.lock();
         Guard { chan: self }
+    }
+
+    /// Puts the task in line with a node that is made here. The lock stays held, for the park to
+    /// [`publish`](Self::publish).
+    ///
+    /// # Safety
+    /// The waiter keeps the invariants of the wait queue.
+    #[inline(always)]
+    unsafe fn queue(
+        &self,
+        guard: Guard<'_, T>,
+        side: Side,
+        waiter: *mut Waiter,
+        slot: *mut (),
+    ) -> Wait {
+        let wait = Wait::new();
+        // SAFETY: the caller's place for the node.
+        unsafe { waiter.write(Waiter::new(wait.ticket(), Offer::Value, slot)) };
+        // SAFETY: the lock is held; the rest is the caller's promise.
+        unsafe { guard.enqueue(side, waiter) };
+        let _ = guard.into_lock();
+        wait
+    }
+
+    /// What a park after [`queue`](Self::queue) publishes: the lock, released.
+    ///
+    /// # Safety
+    /// The lock is held, and nobody else releases it.
+    #[inline(always)]
+    unsafe fn publish(&self) -> impl FnOnce() -> Publish + use<T> {
+        // A pointer, for the closure may run when the task is on its way again. It is valid until
+        // it is used, since the task does not leave before somebody has found the lock free.
+        let lock = &raw const self.core.lock;
+        move || {
+            // SAFETY: the caller's promise went into this closure, which runs once.
+            unsafe { (*lock).unlock() };
+            Publish::Published
+        }
+    }
+
+    /// Takes the node of a wait that has ended in another way out of the line.
+    ///
+    /// # Safety
+    /// The node is initialised, and in this side's queue or in none.
+    #[cold]
+    #[inline(never)]
+    unsafe fn leave(&self, side: Side, waiter: *mut Waiter) {
+        let guard = self.lock();
+        // SAFETY: the lock is held; the rest is the caller's promise.
+        unsafe { guard.withdraw(side, waiter) };
     }
 
     /// Closes the channel; whether this call did.
@@ -186,19 +253,6 @@ impl<'a, T> Guard<'a, T> {
     fn into_lock(self) -> &'a Lock {
         let guard = std::mem::ManuallyDrop::new(self);
         &guard.chan.core.lock
-    }
-
-    /// What a park has to publish: the lock, released.
-    #[inline]
-    fn into_publish(self) -> impl FnOnce() -> Publish + use<T> {
-        // A pointer, for the closure may run when the task is on its way again. It is valid until
-        // it is used, since the task does not leave before somebody has found the lock free.
-        let lock: *const Lock = self.into_lock();
-        move || {
-            // SAFETY: the guard went into this closure, which runs once.
-            unsafe { (*lock).unlock() };
-            Publish::Published
-        }
     }
 }
 

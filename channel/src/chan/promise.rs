@@ -187,7 +187,10 @@ impl<T> Chan<T> {
             unsafe { (*packet).ticket = Some(wait.ticket()) };
             let why = Why::on(Reason::ChanRecv, &self.core);
             // However it ends, the state says what has happened.
-            let _ = wait.park(why, None, guard.into_publish());
+            let _ = guard.into_lock();
+            // SAFETY: the lock is held, and its guard is gone.
+            let publish = unsafe { self.publish() };
+            let _ = wait.park(why, None, publish);
         }
     }
 

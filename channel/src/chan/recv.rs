@@ -1,17 +1,19 @@
 //! The receiving half of a channel's work.
 
+use std::mem::MaybeUninit;
 use std::time::Instant;
 
 use crate::buffer::Block;
-use crate::task::{Outcome, Reason, Wait, Why};
+use crate::task::{Outcome, Reason, Why};
 use crate::wait_queue::{Offer, Verdict, Waiter, WakeList};
 
-use super::core::{CLOSED, SEND_OBSERVED, SEND_WAITS};
-use super::{Chan, Guard, Limit, Patience, Side};
+use super::core::{CLOSED, SEND_OBSERVED, SEND_WAITS, meets};
+use super::{Attempt, Chan, Guard, Limit, Patience, Side};
 
 /// How a receive ended. Only `Received` has written the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[repr(usize)] // for an `Attempt` to be returned in registers
 pub(crate) enum RecvEnd {
     /// The value is there.
     Received,
@@ -33,7 +35,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     /// `out` may be written; it has been if the answer is [`RecvEnd::Received`].
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn recv(&self, out: *mut T, patience: Patience) -> RecvEnd {
         let mut guard = self.lock();
         let len = guard.len();
@@ -46,8 +48,68 @@ impl<T> Chan<T> {
             }
             return RecvEnd::Received;
         }
+        match patience {
+            // SAFETY: the caller's promise.
+            Patience::Forever => unsafe { self.recv_forever(guard, out) },
+            // SAFETY: as above.
+            _ => unsafe { self.recv_slow(guard, out, patience) },
+        }
+    }
+
+    /// The rest of a receive that waits as long as it takes.
+    ///
+    /// Inlined, and with it the park: see [`Attempt`].
+    ///
+    /// # Safety
+    /// As for [`recv`](Self::recv).
+    #[inline(always)]
+    unsafe fn recv_forever<'a>(&'a self, mut guard: Guard<'a, T>, out: *mut T) -> RecvEnd {
+        loop {
+            let mut waiter = MaybeUninit::uninit();
+            let waiter = waiter.as_mut_ptr();
+            // SAFETY: the caller's promise. The frame is left below, when the node is out of the
+            // queue by a claimer's hand or our own.
+            let wait = match unsafe { self.recv_or_queue(guard, out, waiter) } {
+                Attempt::Ended(end) => return end,
+                Attempt::Queued(wait) => wait,
+            };
+            let why = Why::on(Reason::ChanRecv, &self.core);
+            // SAFETY: the lock is held since the node was queued.
+            let publish = unsafe { self.publish() };
+            if wait.park(why, None, publish) != Outcome::Ready {
+                // SAFETY: the waiter is in this queue or in none.
+                unsafe { self.leave(Side::Recv, waiter) };
+            }
+            // SAFETY: the node is ours again, and initialised since it was queued.
+            match unsafe { waiter.read() }.verdict {
+                Verdict::Done => return RecvEnd::Received,
+                Verdict::Closed => return RecvEnd::Closed,
+                // As in `send_forever`.
+                _ => guard = self.lock(),
+            }
+        }
+    }
+
+    /// One attempt to receive; if there is nothing now, `waiter` is initialised and stands in line
+    /// with the room at `out` on offer.
+    ///
+    /// # Safety
+    /// As for [`recv`](Self::recv), and the waiter keeps the invariants of the wait queue.
+    #[inline(never)]
+    unsafe fn recv_or_queue<'a>(
+        &'a self,
+        guard: Guard<'a, T>,
+        out: *mut T,
+        waiter: *mut Waiter,
+    ) -> Attempt<RecvEnd> {
         // SAFETY: the caller's promise.
-        unsafe { self.recv_slow(guard, out, patience) }
+        let guard = match unsafe { self.attempt_recv(guard, out) } {
+            Ok(()) => return Attempt::Ended(RecvEnd::Received),
+            Err(Refusal::Closed) => return Attempt::Ended(RecvEnd::Closed),
+            Err(Refusal::Empty(guard)) => guard,
+        };
+        // SAFETY: the caller's promise.
+        Attempt::Queued(unsafe { self.queue(guard, Side::Recv, waiter, out.cast()) })
     }
 
     /// # Safety
@@ -86,7 +148,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     /// As for [`recv`](Self::recv).
-    #[inline]
+    #[inline(always)]
     unsafe fn attempt_recv<'a>(
         &'a self,
         mut guard: Guard<'a, T>,
@@ -94,15 +156,11 @@ impl<T> Chan<T> {
     ) -> Result<(), Refusal<'a, T>> {
         loop {
             if guard.len() > 0 {
-                let mut wakes = WakeList::new();
                 // SAFETY: there is a value; the caller's `out`.
-                let retired = unsafe { self.take_head(&mut guard, out, &mut wakes) };
-                drop(guard);
-                wakes.wake();
-                drop(retired);
+                unsafe { self.take_value(guard, out) };
                 return Ok(());
             }
-            if guard.is_rendezvous() && guard.flags() & SEND_WAITS != 0 {
+            if meets(guard.flags(), SEND_WAITS) {
                 // SAFETY: the lock is held.
                 if let Some(sender) = unsafe { guard.pop(Side::Send) } {
                     drop(guard);
@@ -128,6 +186,20 @@ impl<T> Chan<T> {
             }
             return Err(Refusal::Empty(guard));
         }
+    }
+
+    /// Receives the oldest value from the buffer.
+    ///
+    /// # Safety
+    /// There is a value, and `out` may be written.
+    #[inline(never)]
+    unsafe fn take_value(&self, mut guard: Guard<'_, T>, out: *mut T) {
+        let mut wakes = WakeList::new();
+        // SAFETY: the caller's promise.
+        let retired = unsafe { self.take_head(&mut guard, out, &mut wakes) };
+        drop(guard);
+        wakes.wake();
+        drop(retired);
     }
 
     /// Moves the oldest value to `out` and lets the next sender have its place.
@@ -203,20 +275,20 @@ impl<T> Chan<T> {
         out: *mut T,
         deadline: Option<Instant>,
     ) -> (Verdict, Outcome) {
-        let wait = Wait::new();
-        let mut waiter = Waiter::new(wait.ticket(), Offer::Value, out.cast());
-        let waiter = &raw mut waiter;
-        // SAFETY: the lock is held. The frame is left below, when the node is out of the queue by
-        // a claimer's hand or our own.
-        unsafe { guard.enqueue(Side::Recv, waiter) };
+        let mut waiter = MaybeUninit::uninit();
+        let waiter = waiter.as_mut_ptr();
+        // SAFETY: the frame is left below, when the node is out of the queue by a claimer's hand or
+        // our own.
+        let wait = unsafe { self.queue(guard, Side::Recv, waiter, out.cast()) };
         let why = Why::on(Reason::ChanRecv, &self.core);
-        let outcome = wait.park(why, deadline, guard.into_publish());
+        // SAFETY: the lock is held since the node was queued.
+        let publish = unsafe { self.publish() };
+        let outcome = wait.park(why, deadline, publish);
         if outcome != Outcome::Ready {
-            let guard = self.lock();
-            // SAFETY: the lock is held, the waiter is in this queue or in none.
-            unsafe { guard.withdraw(Side::Recv, waiter) };
+            // SAFETY: the waiter is in this queue or in none.
+            unsafe { self.leave(Side::Recv, waiter) };
         }
-        // SAFETY: the node is ours again.
-        (unsafe { (*waiter).verdict }, outcome)
+        // SAFETY: the node is ours again, and initialised since it was queued.
+        (unsafe { waiter.read() }.verdict, outcome)
     }
 }

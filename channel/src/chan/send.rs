@@ -1,15 +1,18 @@
 //! The sending half of a channel's work.
 
-use crate::buffer::Block;
-use crate::task::{Outcome, Reason, Wait, Why};
-use crate::wait_queue::{Offer, Verdict, Waiter, WakeList};
+use std::mem::MaybeUninit;
 
-use super::core::{CLOSED, RECV_OBSERVED, RECV_WAITS};
-use super::{Chan, Guard, Limit, Patience, Side};
+use crate::buffer::Block;
+use crate::task::{Outcome, Reason, Why};
+use crate::wait_queue::{Verdict, Waiter, WakeList};
+
+use super::core::{CLOSED, RECV_OBSERVED, RECV_WAITS, RENDEZVOUS};
+use super::{Attempt, Chan, Guard, Limit, Patience, Side};
 
 /// How a send ended. Only `Sent` has moved the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[repr(usize)] // for an `Attempt` to be returned in registers
 pub(crate) enum SendEnd {
     /// A receiver has the value, or the buffer.
     Sent,
@@ -30,11 +33,11 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     /// The value may be moved from there; it has been if the answer is [`SendEnd::Sent`].
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn send(&self, value: *const T, patience: Patience) -> SendEnd {
         let mut guard = self.lock();
         let len = guard.len();
-        let plain = guard.flags() & (CLOSED | RECV_WAITS | RECV_OBSERVED) == 0;
+        let plain = guard.flags() & (CLOSED | RECV_WAITS | RECV_OBSERVED | RENDEZVOUS) == 0;
         if plain && len < guard.limit() && guard.buffer().has_slot() {
             // SAFETY: there is a slot and room; the value is ours to move; the lock is held.
             unsafe {
@@ -43,8 +46,69 @@ impl<T> Chan<T> {
             }
             return SendEnd::Sent;
         }
+        match patience {
+            // SAFETY: the caller's promise.
+            Patience::Forever => unsafe { self.send_forever(guard, value) },
+            // SAFETY: as above.
+            _ => unsafe { self.send_slow(guard, value, patience) },
+        }
+    }
+
+    /// The rest of a send that waits as long as it takes.
+    ///
+    /// Inlined, and with it the park: see [`Attempt`].
+    ///
+    /// # Safety
+    /// As for [`send`](Self::send).
+    #[inline(always)]
+    unsafe fn send_forever<'a>(&'a self, mut guard: Guard<'a, T>, value: *const T) -> SendEnd {
+        loop {
+            let mut waiter = MaybeUninit::uninit();
+            let waiter = waiter.as_mut_ptr();
+            // SAFETY: the caller's promise. The frame is left below, when the node is out of the
+            // queue by a claimer's hand or our own.
+            let wait = match unsafe { self.send_or_queue(guard, value, waiter) } {
+                Attempt::Ended(end) => return end,
+                Attempt::Queued(wait) => wait,
+            };
+            let why = Why::on(Reason::ChanSend, &self.core);
+            // SAFETY: the lock is held since the node was queued.
+            let publish = unsafe { self.publish() };
+            if wait.park(why, None, publish) != Outcome::Ready {
+                // SAFETY: the waiter is in this queue or in none.
+                unsafe { self.leave(Side::Send, waiter) };
+            }
+            // SAFETY: the node is ours again, and initialised since it was queued.
+            match unsafe { waiter.read() }.verdict {
+                Verdict::Done => return SendEnd::Sent,
+                Verdict::Closed => return SendEnd::Closed,
+                // A cancellation has no way to be told yet, as in `send_slow`.
+                _ => guard = self.lock(),
+            }
+        }
+    }
+
+    /// One attempt to send; if that cannot be now, `waiter` is initialised and stands in line with
+    /// the value on offer.
+    ///
+    /// # Safety
+    /// As for [`send`](Self::send), and the waiter keeps the invariants of the wait queue.
+    #[inline(never)]
+    unsafe fn send_or_queue<'a>(
+        &'a self,
+        guard: Guard<'a, T>,
+        value: *const T,
+        waiter: *mut Waiter,
+    ) -> Attempt<SendEnd> {
         // SAFETY: the caller's promise.
-        unsafe { self.send_slow(guard, value, patience) }
+        let guard = match unsafe { self.attempt_send(guard, value) } {
+            Ok(()) => return Attempt::Ended(SendEnd::Sent),
+            Err(Refusal::Closed) => return Attempt::Ended(SendEnd::Closed),
+            Err(Refusal::Full(guard)) => guard,
+        };
+        let slot = value.cast_mut().cast::<()>();
+        // SAFETY: the caller's promise.
+        Attempt::Queued(unsafe { self.queue(guard, Side::Send, waiter, slot) })
     }
 
     /// # Safety
@@ -85,7 +149,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     /// As for [`send`](Self::send).
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn attempt_send<'a>(
         &'a self,
         mut guard: Guard<'a, T>,
@@ -112,38 +176,56 @@ impl<T> Chan<T> {
                     return Ok(());
                 }
             }
-            let len = guard.len();
-            if len >= guard.limit() {
+            if flags & RENDEZVOUS != 0 || guard.len() >= guard.limit() {
                 return Err(Refusal::Full(guard));
             }
-            if !guard.buffer().make_slot(len == 0) {
-                // The chain needs a block, which is got without the lock.
-                drop(guard);
-                let block = Block::new();
-                guard = self.lock();
-                let surplus = guard.buffer().give(block);
-                if surplus.is_some() {
-                    // Another sender was as quick.
-                    drop(guard);
-                    drop(surplus);
-                    guard = self.lock();
-                }
-                continue;
-            }
-            // SAFETY: there is a slot and room; the value is ours to move; the lock is held.
-            unsafe {
-                guard.buffer().push(value);
-                guard.set_len(len + 1);
-            }
-            if flags & RECV_OBSERVED != 0 {
-                let mut wakes = WakeList::new();
-                // SAFETY: the lock is held.
-                unsafe { guard.wake_observers(Side::Recv, &mut wakes) };
-                drop(guard);
-                wakes.wake();
-            }
-            return Ok(());
+            // SAFETY: there is room; the value is ours to move.
+            guard = match unsafe { self.put_tail(guard, value) } {
+                None => return Ok(()),
+                Some(guard) => guard,
+            };
         }
+    }
+
+    /// Puts the value into the buffer. If there is no memory for it there, some is got, without the
+    /// lock, and the guard comes back: look again.
+    ///
+    /// # Safety
+    /// As for [`send`](Self::send), and there is room. The value has been moved if no guard comes back.
+    #[inline(never)]
+    unsafe fn put_tail<'a>(
+        &'a self,
+        mut guard: Guard<'a, T>,
+        value: *const T,
+    ) -> Option<Guard<'a, T>> {
+        let len = guard.len();
+        if !guard.buffer().make_slot(len == 0) {
+            // The chain needs a block.
+            drop(guard);
+            let block = Block::new();
+            guard = self.lock();
+            let surplus = guard.buffer().give(block);
+            if surplus.is_some() {
+                // Another sender was as quick.
+                drop(guard);
+                drop(surplus);
+                guard = self.lock();
+            }
+            return Some(guard);
+        }
+        // SAFETY: there is a slot and room; the value is ours to move; the lock is held.
+        unsafe {
+            guard.buffer().push(value);
+            guard.set_len(len + 1);
+        }
+        if guard.flags() & RECV_OBSERVED != 0 {
+            let mut wakes = WakeList::new();
+            // SAFETY: the lock is held.
+            unsafe { guard.wake_observers(Side::Recv, &mut wakes) };
+            drop(guard);
+            wakes.wake();
+        }
+        None
     }
 
     /// Waits in line with the value at `value` on offer.
@@ -157,21 +239,21 @@ impl<T> Chan<T> {
         value: *const T,
         deadline: Option<std::time::Instant>,
     ) -> (Verdict, Outcome) {
-        let wait = Wait::new();
+        let mut waiter = MaybeUninit::uninit();
+        let waiter = waiter.as_mut_ptr();
         let slot = value.cast_mut().cast::<()>();
-        let mut waiter = Waiter::new(wait.ticket(), Offer::Value, slot);
-        let waiter = &raw mut waiter;
-        // SAFETY: the lock is held. The frame is left below, when the node is out of the queue by
-        // a claimer's hand or our own.
-        unsafe { guard.enqueue(Side::Send, waiter) };
+        // SAFETY: the frame is left below, when the node is out of the queue by a claimer's hand or
+        // our own.
+        let wait = unsafe { self.queue(guard, Side::Send, waiter, slot) };
         let why = Why::on(Reason::ChanSend, &self.core);
-        let outcome = wait.park(why, deadline, guard.into_publish());
+        // SAFETY: the lock is held since the node was queued.
+        let publish = unsafe { self.publish() };
+        let outcome = wait.park(why, deadline, publish);
         if outcome != Outcome::Ready {
-            let guard = self.lock();
-            // SAFETY: the lock is held, the waiter is in this queue or in none.
-            unsafe { guard.withdraw(Side::Send, waiter) };
+            // SAFETY: the waiter is in this queue or in none.
+            unsafe { self.leave(Side::Send, waiter) };
         }
-        // SAFETY: the node is ours again.
-        (unsafe { (*waiter).verdict }, outcome)
+        // SAFETY: the node is ours again, and initialised since it was queued.
+        (unsafe { waiter.read() }.verdict, outcome)
     }
 }
