@@ -263,12 +263,20 @@ fn put_in_order(cases: &mut [Case<'_>]) -> usize {
     // As many as the macro takes, so that these need no memory.
     const FEW: usize = 32;
     let rank_at = |cases: &[Case<'_>], position: usize| cases[position].core.map_or(0, rank);
+    // Channels that were made one after the other mostly lie so, and are named so.
+    let mut last = 0;
+    let mut in_order = true;
+    for (position, case) in cases.iter_mut().enumerate() {
+        let here = case.core.map_or(0, rank);
+        in_order &= here > last;
+        last = here;
+        case.turn = position;
+    }
     let len = cases.len();
-    if len == 2 {
-        let swapped = rank_at(cases, 0) > rank_at(cases, 1);
-        cases[0].turn = usize::from(swapped);
-        cases[1].turn = usize::from(!swapped);
-    } else if len <= FEW {
+    if in_order {
+        return len;
+    }
+    if len <= FEW {
         // By insertion; the places before `sorted` are in order.
         for sorted in 0..len {
             let new = rank_at(cases, sorted);
@@ -288,7 +296,7 @@ fn put_in_order(cases: &mut [Case<'_>]) -> usize {
     }
     // Each core once, and those without one not at all.
     let mut kept = 0;
-    let mut last = 0;
+    last = 0;
     for n in 0..len {
         let position = cases[n].turn;
         let here = rank_at(cases, position);
