@@ -83,6 +83,19 @@ impl Waiter {
             queued: false,
         }
     }
+
+    /// What has become of the wait of a node that is its task's alone again. Nothing is left in such
+    /// a node that would have to be dropped.
+    ///
+    /// # Safety
+    /// The node is initialised, the wait over, the node in no queue.
+    #[inline]
+    pub(crate) unsafe fn verdict_of(node: *const Waiter) -> Verdict {
+        // SAFETY: the caller's promise.
+        debug_assert!(!unsafe { (*node).queued });
+        // SAFETY: as above.
+        unsafe { (*node).verdict }
+    }
 }
 
 impl Drop for Waiter {

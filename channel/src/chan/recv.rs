@@ -81,7 +81,7 @@ impl<T> Chan<T> {
                 unsafe { self.leave(Side::Recv, waiter) };
             }
             // SAFETY: the node is ours again, and initialised since it was queued.
-            match unsafe { waiter.read() }.verdict {
+            match unsafe { Waiter::verdict_of(waiter) } {
                 Verdict::Done => return RecvEnd::Received,
                 Verdict::Closed => return RecvEnd::Closed,
                 // As in `send_forever`.
@@ -289,6 +289,6 @@ impl<T> Chan<T> {
             unsafe { self.leave(Side::Recv, waiter) };
         }
         // SAFETY: the node is ours again, and initialised since it was queued.
-        (unsafe { waiter.read() }.verdict, outcome)
+        (unsafe { Waiter::verdict_of(waiter) }, outcome)
     }
 }

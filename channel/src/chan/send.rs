@@ -79,7 +79,7 @@ impl<T> Chan<T> {
                 unsafe { self.leave(Side::Send, waiter) };
             }
             // SAFETY: the node is ours again, and initialised since it was queued.
-            match unsafe { waiter.read() }.verdict {
+            match unsafe { Waiter::verdict_of(waiter) } {
                 Verdict::Done => return SendEnd::Sent,
                 Verdict::Closed => return SendEnd::Closed,
                 // A cancellation has no way to be told yet, as in `send_slow`.
@@ -254,6 +254,6 @@ impl<T> Chan<T> {
             unsafe { self.leave(Side::Send, waiter) };
         }
         // SAFETY: the node is ours again, and initialised since it was queued.
-        (unsafe { waiter.read() }.verdict, outcome)
+        (unsafe { Waiter::verdict_of(waiter) }, outcome)
     }
 }
