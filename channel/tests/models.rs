@@ -8,11 +8,12 @@
 //! **The models can fail.** These faults were planted, one at a time, and each seen to fail here:
 //! a claim that always succeeds (`Ticket::claim`); a waiter readied before its value is moved (in
 //! `attempt_send`, in `attempt_recv`); a waiter that times out and stays in the queue
-//! (`wait_to_recv`); a select that leaves its losing nodes in line (`run::wait`); a close that takes
-//! waiters out and does not wake them (`expel`); a lock released, or taken, without its ordering; and
-//! in `alarm.rs`: a reset or an end that wakes nobody; a stop, or a reset, that stores without the
-//! lock; a deadline read before the lock is taken; a delivery without a second look under the lock; an
-//! end not looked for under the lock; a select that does not stand in line for it.
+//! (`leave`); a lock let go of between queueing and the park (`queue`); a select that leaves its
+//! losing nodes in line (`run::wait`); a close that takes waiters out and does not wake them
+//! (`expel`); a lock released, or taken, without its ordering; and in `alarm.rs`: a reset or an end
+//! that wakes nobody; a stop, or a reset, that stores without the lock; a deadline read before the
+//! lock is taken; a delivery without a second look under the lock; an end not looked for under the
+//! lock; a select that does not stand in line for it.
 //!
 //! Models of two threads are explored with two preemptions, those of three with one: with two these
 //! take minutes.
