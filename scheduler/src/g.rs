@@ -78,17 +78,17 @@ pub(crate) struct G {
     sched: AtomicPtr<Sched>,
     /// The machine it may run on, if it is bound to one; alive while it is. Owner.
     home: Cell<*const MShared>,
+    /// Why it waits: written by itself before a wait, read by anyone for reports.
+    reason: AtomicU8,
+    object: AtomicUsize,
+    /// Since when, about, on the runtime's clock.
+    since: AtomicU64,
     /// How deep it is in `blocking` regions. Owner.
     pub(crate) blocking: Cell<u32>,
     /// 0 in a free slot. Written by the owner at spawn and end, read by anyone for reports.
     id: AtomicU64,
     /// The token of `goroutine::park`. Any thread, by its own protocol.
     pub(crate) park_token: ParkToken,
-    /// Why it waits: written by itself before a wait, read by anyone for reports.
-    reason: AtomicU8,
-    object: AtomicUsize,
-    /// Since when, about, on the runtime's clock.
-    since: AtomicU64,
     /// Where it was spawned: written by the owner at spawn, read by anyone for reports.
     spawned_at: AtomicPtr<Location<'static>>,
     /// Its name. Owner, at spawn and end.
@@ -609,7 +609,8 @@ impl Current {
         // pointer is made from the whole frame. It opens a wait that a waker or timer will claim.
         unsafe { self.suspend(NonNull::from(&mut frame).cast()) };
         let outcome = g.header.word.outcome();
-        if let Some(timer) = frame.timer
+        if deadline.is_some()
+            && let Some(timer) = frame.timer
             && outcome != Outcome::TimedOut
         {
             self.sched().cancel_timer(timer);

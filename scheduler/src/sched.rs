@@ -530,10 +530,9 @@ impl Sched {
 /// # Safety
 /// `header` starts a `G`, and the caller holds the only right to it.
 #[inline(always)]
-pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>) {
+pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>, here: Option<Current>) {
     // SAFETY: the caller's promise.
     let r = unsafe { Runnable::from_g(header.cast()) };
-    let here = Current::get();
     match here.as_ref().map(Current::machine) {
         Some(m) if std::ptr::eq(&raw const *m.sched, r.sched()) && m.enter() => {
             m.ready(r);

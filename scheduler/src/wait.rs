@@ -249,8 +249,9 @@ impl Parked {
     /// does not park.
     #[inline]
     pub fn ready(self) {
-        self.ready_first();
-        if let Some(here) = crate::g::Current::get() {
+        let here = crate::g::Current::get();
+        self.ready_from(here);
+        if let Some(here) = here {
             here.attend();
         }
     }
@@ -259,12 +260,17 @@ impl Parked {
     /// goroutine has left its result and ends. It surely goes on.
     #[inline]
     pub fn ready_first(self) {
+        self.ready_from(crate::g::Current::get());
+    }
+
+    #[inline(always)]
+    fn ready_from(self, here: Option<crate::g::Current>) {
         let header = self.into_header();
         // SAFETY: type-stable, see `WaitHeader`.
         match unsafe { header.as_ref() }.kind {
             // SAFETY: the kind says that the header starts a `G`, and this token is the only right
             // to it.
-            Kind::Goroutine => unsafe { crate::sched::ready_header(header) },
+            Kind::Goroutine => unsafe { crate::sched::ready_header(header, here) },
             // SAFETY: the kind says that the header starts a `ThreadWaiter`, which is type-stable.
             Kind::Thread => unsafe { header.cast::<ThreadWaiter>().as_ref() }.signal(),
         }

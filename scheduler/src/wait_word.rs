@@ -115,12 +115,14 @@ impl WaitWord {
     }
 
     /// The number that the next [`open`](Self::open) will give. Waiter only.
+    #[inline]
     pub(crate) fn next(&self) -> WaitNumber {
         // Relaxed: the waiter is the only one who changes the number.
         WaitNumber((self.0.load(Ordering::Relaxed) >> PHASE_BITS) + 1)
     }
 
     /// Opens the next wait. Waiter only, or whoever acts for it while it is off its stack.
+    #[inline]
     pub(crate) fn open(&self) -> WaitNumber {
         let number = self.next();
         // Release: invariant 4. No read-modify-write, for nobody else writes while no wait is open.
@@ -131,6 +133,7 @@ impl WaitWord {
 
     /// Tries to end wait `number` with `outcome`; true for exactly one caller per number.
     #[must_use]
+    #[inline]
     pub(crate) fn claim(&self, number: WaitNumber, outcome: Outcome) -> bool {
         let open = (number.0 << PHASE_BITS) | OPEN;
         let ended = (number.0 << PHASE_BITS) | outcome.phase();
@@ -141,6 +144,7 @@ impl WaitWord {
     }
 
     /// The outcome of the last wait. Waiter only, after it was made to run again.
+    #[inline]
     pub(crate) fn outcome(&self) -> Outcome {
         match self.0.load(Ordering::Acquire) & PHASE_MASK {
             0 => Outcome::Ready,
