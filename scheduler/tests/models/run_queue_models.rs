@@ -134,6 +134,26 @@ fn expose_against_a_thief() {
     goroutines.check();
 }
 
+/// The owner finds its ring full, and two thieves make more than half of it free before it looks again.
+fn overflow_against_two_thieves() {
+    const PLACES: usize = crate::ring::CAPACITY as usize;
+    let goroutines = Goroutines::new(PLACES + 1);
+    let queue = new_queue();
+    for n in 0..PLACES {
+        queue.push(goroutines.ready(n));
+    }
+    let thieves = [(), ()].map(|()| {
+        let far = queue.far().clone();
+        thread::spawn(move || steal(&far))
+    });
+    queue.push(goroutines.ready(PLACES));
+    drain(&queue);
+    for thief in thieves {
+        thief.join().unwrap();
+    }
+    goroutines.check();
+}
+
 /// The owner fills its ring to overflowing, and the places that a thief has read.
 fn overflow_against_a_thief() {
     const PLACES: usize = crate::ring::CAPACITY as usize;
@@ -154,7 +174,12 @@ fn overflow_against_a_thief() {
     goroutines.check();
 }
 
-const MODELS: [Model; 3] = [
+const MODELS: [Model; 4] = [
+    Model::bounded(
+        2,
+        "overflow against two thieves",
+        overflow_against_two_thieves,
+    ),
     Model::bounded(2, "overflow against a thief", overflow_against_a_thief),
     Model::bounded(3, "owner against two thieves", owner_against_two_thieves),
     Model::full("expose against a thief", expose_against_a_thief),
