@@ -30,6 +30,30 @@ fn many_are_joined_from_inside() {
     });
 }
 
+/// More than a processor's queue holds, while the others take from it: each goroutine runs once.
+#[test]
+fn batches_larger_than_the_queue() {
+    at_each_width(|s| {
+        s.handle().run(|| {
+            let runs: Arc<[AtomicUsize; 1000]> = Arc::new([const { AtomicUsize::new(0) }; 1000]);
+            for batch in 1..=300 {
+                let start = |n: usize| {
+                    let runs = runs.clone();
+                    go(move || {
+                        runs[n].fetch_add(1, Ordering::Relaxed);
+                        n
+                    })
+                };
+                let handles: Vec<_> = (0..runs.len()).map(start).collect();
+                for (n, handle) in handles.into_iter().enumerate() {
+                    assert_eq!(handle.join().unwrap(), n);
+                    assert_eq!(runs[n].load(Ordering::Relaxed), batch, "goroutine {n}");
+                }
+            }
+        });
+    });
+}
+
 #[test]
 fn a_chain_of_spawns_ends() {
     fn chain(left: u32) -> u32 {
