@@ -111,11 +111,11 @@ fn http_is_checked() {
     let address = answer(|bytes| {
         assert!(bytes.starts_with(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:"));
         let requests = bytes.windows(4).filter(|w| w == b"\r\n\r\n").count();
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!";
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, world!";
         Some(answer.repeat(requests).into_bytes())
     });
     for pipeline in [1, 16] {
-        let mut plan = plan(address, workload("Hello, World!"));
+        let mut plan = plan(address, workload("Hello, world!"));
         plan.pipeline = pipeline;
         assert_right(&run(&plan).unwrap());
     }

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	hello = []byte("Hello, World!")
+	hello = []byte("Hello, world!")
 	// Header values that all responses share; net/http only reads them.
 	plainText   = []string{"text/plain"}
 	helloLength = []string{strconv.Itoa(len(hello))}
@@ -32,7 +32,7 @@ func serveHTTP(listener *net.TCPListener) error {
 
 // Whole responses of the server by hand.
 const (
-	helloResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"
+	helloResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!"
 	notFound      = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 	badRequest    = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 	headTooLarge  = "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

@@ -44,7 +44,7 @@ var pieces = []int{1, 7, 1 << 20}
 
 // TestEcho sends more than a buffer.
 func TestEcho(t *testing.T) {
-	sent := strings.Repeat("Hello, World! ", 1000)
+	sent := strings.Repeat("Hello, world! ", 1000)
 	for _, piece := range []int{1000, 1 << 20} {
 		if got := exchange(t, findServer("serve-echo").serve, sent, piece); got != sent {
 			t.Errorf("in pieces of %d: %d bytes came back of %d", piece, len(got), len(sent))
@@ -62,7 +62,7 @@ func TestHTTP(t *testing.T) {
 			got := exchange(t, findServer(name).serve, sent, piece)
 			var statuses []string
 			for _, line := range strings.Split(got, "\r\n") {
-				line = strings.TrimPrefix(line, "Hello, World!")
+				line = strings.TrimPrefix(line, "Hello, world!")
 				line = strings.TrimPrefix(line, "404 page not found\n")
 				if strings.HasPrefix(line, "HTTP/1.1 ") {
 					statuses = append(statuses, line[9:12])

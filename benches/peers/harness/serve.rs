@@ -116,7 +116,7 @@ fn own(
         "serve-echo" => Workload::Echo { size: SIZE },
         "serve-http" => Workload::Http {
             path: "/".to_owned(),
-            body: "Hello, World!".to_owned(),
+            body: "Hello, world!".to_owned(),
         },
         "serve-kv" => Workload::Kv {
             op: Op::Get,

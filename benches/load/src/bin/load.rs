@@ -41,7 +41,7 @@ enum Kind {
         #[arg(long, default_value = "/")]
         path: String,
         /// The body of the right answer
-        #[arg(long, value_name = "TEXT", default_value = "Hello, World!")]
+        #[arg(long, value_name = "TEXT", default_value = "Hello, world!")]
         body: String,
     },
     /// The Redis protocol

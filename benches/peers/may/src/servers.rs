@@ -125,7 +125,7 @@ impl HttpService for Hello {
         if request.method() == "GET" && request.path() == "/" {
             response
                 .header("Content-Type: text/plain")
-                .body("Hello, World!");
+                .body("Hello, world!");
         } else {
             response.status_code(404, "Not Found");
         }

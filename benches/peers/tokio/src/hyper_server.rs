@@ -37,7 +37,7 @@ async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
         *response.status_mut() = StatusCode::NOT_FOUND;
         return Ok(response);
     }
-    let mut response = Response::new(Full::new(Bytes::from_static(b"Hello, World!")));
+    let mut response = Response::new(Full::new(Bytes::from_static(b"Hello, world!")));
     let text = HeaderValue::from_static("text/plain");
     response.headers_mut().insert(CONTENT_TYPE, text);
     Ok(response)
