@@ -1,6 +1,6 @@
 //! A load generator for servers on loopback, which checks every answer.
 //!
-//! [`run`] carries out a [`Plan`] and gives a [`Report`]:
+//! [`run()`] carries out a [`Plan`] and gives a [`Report`]:
 //!
 //! ```
 //! use std::io::{Read, Write};
