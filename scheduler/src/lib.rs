@@ -275,6 +275,8 @@ pub mod random;
 mod report;
 mod resize;
 mod ring;
+#[cfg(test)]
+mod ring_tests;
 mod run_next;
 mod run_queue;
 mod sched;
