@@ -99,9 +99,9 @@ impl<T> Ring<T> {
         None
     }
 
-    /// Thief: moves half of what is queued, of an odd number the greater part, into its own ring, which
-    /// is empty, but for the first, which is returned. `None` if there is nothing, or if the queue went
-    /// on while it was looked at.
+    /// Thief: moves half of what is queued, of an odd number the greater part, into its own ring, as far
+    /// as there is room, but for the first, which is returned. `None` if there is nothing, or if the
+    /// queue went on while it was looked at.
     pub(crate) fn steal_half(&self, own: &Ring<T>) -> Option<NonNull<T>> {
         // Acquire: `tail` is read after it.
         let mut head = self.head.0.load(Ordering::Acquire);
@@ -114,8 +114,11 @@ impl<T> Ring<T> {
             if half == 0 || half > CAPACITY / 2 {
                 return None;
             }
-            let first = self.place(head).load(Ordering::Relaxed);
             let to = own.tail.0.load(Ordering::Relaxed);
+            // The first needs no place. Acquire: as in `push`.
+            let used = to.wrapping_sub(own.head.0.load(Ordering::Acquire));
+            let half = half.min(CAPACITY - used + 1);
+            let first = self.place(head).load(Ordering::Relaxed);
             for i in 1..half {
                 let item = self.place(head.wrapping_add(i)).load(Ordering::Relaxed);
                 own.place(to.wrapping_add(i - 1))

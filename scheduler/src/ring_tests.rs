@@ -52,3 +52,15 @@ fn half_moves_of_a_full_ring_only() {
     older.extend(drain(&ring));
     assert_eq!(older, items[..CAPACITY as usize]);
 }
+
+#[test]
+fn a_thief_takes_what_it_has_room_for() {
+    let (victim, own, items) = (Ring::new(), Ring::new(), items(2 * CAPACITY));
+    let (theirs, ours) = items.split_at(CAPACITY as usize);
+    theirs.iter().for_each(|&item| victim.push(item).unwrap());
+    ours.iter().for_each(|&item| own.push(item).unwrap());
+    // None but the one that it runs.
+    assert_eq!(victim.steal_half(&own), Some(theirs[0]));
+    assert_eq!(drain(&own), ours);
+    assert_eq!(drain(&victim), theirs[1..]);
+}
