@@ -18,7 +18,7 @@ use crate::run::{self, Failure, Sample};
 const SIZE: usize = 64;
 /// How long a server may take to begin and to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What redis-benchmark's GET reads.
+/// Connections of redis-benchmark: its own default.
 const REDIS_CONNECTIONS: usize = 50;
 
 /// A server that runs. It is killed if it is dropped.
