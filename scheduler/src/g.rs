@@ -271,10 +271,16 @@ impl Runnable {
         Runnable(header.map_addr(|a| a | NEWBORN).cast())
     }
 
+    /// Whether the goroutine has no stack yet.
+    #[inline(always)]
+    pub(crate) fn is_newborn(&self) -> bool {
+        self.0.addr().get() & NEWBORN != 0
+    }
+
     /// If the goroutine has no stack yet: what it is born from.
     #[inline(always)]
     fn header(&self) -> Option<NonNull<Header>> {
-        if self.0.addr().get() & NEWBORN == 0 {
+        if !self.is_newborn() {
             return None;
         }
         let address = |a: NonZeroUsize| {

@@ -252,6 +252,9 @@ fn outside(what: &str) -> ! {
 
 /// Starts a goroutine on the current runtime.
 ///
+/// It begins when the caller parks, ends or has had its time, or earlier on another processor. Of several
+/// that have not begun the newest usually begins first; do not rely on any order.
+///
 /// # Panics
 /// Outside a runtime (use `Runtime::go` there), or without memory for the stack
 /// ([`goroutine::Builder`](crate::goroutine::Builder) gives an error instead).

@@ -26,6 +26,7 @@ use crate::hooks::Hooks;
 use crate::overflow;
 use crate::park_lot::Sleeper;
 use crate::processor::P;
+use crate::records;
 use crate::sched::Sched;
 use crate::timers::TimerKey;
 use crate::wait::Ticket;
@@ -186,6 +187,7 @@ impl M {
 
     fn main(self) {
         let _alternate_stack = overflow::AlternateStack::install();
+        records::open();
         loop {
             if !self.has_p() {
                 if self.condemned.get() {
@@ -217,6 +219,7 @@ impl M {
         if self.sched.stopping() {
             self.sched.let_go_if_empty();
         }
+        records::close();
         // Everything of this machine is gone before its end is announced, its hold on the scheduler
         // too.
         drop(self);
@@ -432,7 +435,7 @@ impl M {
     #[inline(always)]
     pub(crate) fn yielded(&self, r: Runnable) {
         if r.home().is_none() && self.has_p() {
-            self.p().push(r);
+            self.p().give_way(r);
         } else {
             self.yielded_unusually(r);
         }

@@ -71,6 +71,11 @@ impl Item for Runnable {
     }
 
     #[inline(always)]
+    fn is_newborn(&self) -> bool {
+        Runnable::is_newborn(self)
+    }
+
+    #[inline(always)]
     fn prefetch(next: [*mut G; 2]) {
         G::prefetch(next);
     }
@@ -141,6 +146,12 @@ impl P {
     #[inline]
     pub(crate) fn push(&self, r: Runnable) {
         self.queue.push(r);
+    }
+
+    /// The goroutine that ran goes behind all others here.
+    #[inline]
+    pub(crate) fn give_way(&self, r: Runnable) {
+        self.queue.give_way(r);
     }
 
     /// Makes a goroutine the next to run. True if another had to be queued for it: a backlog.

@@ -7,13 +7,16 @@
 //! 2. A goroutine leaves the scope as the last thing it does with anything borrowed.
 //! 3. `scope` returns or unwinds only after `done`: a stack with borrowed frames below it is never
 //!    freed or unwound, since parked stacks are leaked rather than unwound (H7, H15).
+//! 4. `ScopeData` lies in the frame of `scope`. Goroutines touch it before they leave; handles, and
+//!    results that nobody has taken, are dropped within the scope or never, for their types have its
+//!    lifetime. Who leaves last reads the waiter after `done`, while that is parked until it is claimed.
 
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::arena::StackClass;
@@ -55,11 +58,25 @@ impl ScopeData {
     }
 }
 
+/// A scope, as its goroutines know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScopePointer(NonNull<ScopeData>);
+
+impl ScopePointer {
+    /// # Safety
+    /// The scope has not ended, and does not while the reference is used (invariant 4).
+    #[inline]
+    pub(crate) unsafe fn data<'a>(self) -> &'a ScopeData {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 /// A place to spawn goroutines that may borrow what lives longer than `'scope`.
 ///
 /// See [`scope`](crate::scope()).
 pub struct Scope<'scope, 'env: 'scope> {
-    data: Arc<ScopeData>,
+    data: ScopeData,
     sched: &'scope Sched,
     /// Invariance over both lifetimes, as in std: a scope must not be shrunk or grown.
     scope: PhantomData<&'scope mut &'scope ()>,
@@ -85,11 +102,11 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     let scope = Scope {
-        data: Arc::new(ScopeData {
+        data: ScopeData {
             running: AtomicUsize::new(1),
             done: Completion::new(),
             a_goroutine_panicked: AtomicBool::new(false),
-        }),
+        },
         // SAFETY: the caller keeps the scheduler alive until `scope_on` returns, and the scope
         // does not outlive that.
         sched: unsafe { &*std::ptr::from_ref(sched) },
@@ -98,7 +115,7 @@ where
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     scope.data.leave();
-    wait_for(&scope.data.done, Why::on(Reason::Scope, &*scope.data));
+    wait_for(&scope.data.done, Why::on(Reason::Scope, &scope.data));
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.data.a_goroutine_panicked.load(Ordering::Relaxed) => {
@@ -162,7 +179,7 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         self.data.enter();
-        let data = Some(self.data.clone());
+        let data = Some(ScopePointer(NonNull::from(&self.data)));
         // SAFETY: what `f` and `T` borrow outlives 'scope, which ends after the goroutine has left
         // the scope (invariants 2 and 3).
         match unsafe { spawn_goroutine(self.sched, options, data, f) } {

@@ -14,7 +14,7 @@ use crate::goroutine::Goroutine;
 use crate::life::Life;
 use crate::processor::take_ids;
 use crate::sched::Sched;
-use crate::scope::ScopeData;
+use crate::scope::ScopePointer;
 use crate::spawned::{Packet, Plan, Result, prepare};
 use crate::wait::{Outcome, Publish, Reason, Ticket, Wait, Why};
 
@@ -95,7 +95,7 @@ pub(crate) fn wait_for(done: &impl Event, why: Why) {
 pub(crate) unsafe fn spawn<F, T>(
     sched: &Sched,
     spawn: Spawn,
-    scope: Option<Arc<ScopeData>>,
+    scope: Option<ScopePointer>,
     f: F,
 ) -> io::Result<Packet<T>>
 where

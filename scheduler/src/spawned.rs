@@ -24,8 +24,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::arena::{Slot, StackClass};
 use crate::g::{Current, G};
 use crate::life::Life;
+use crate::records;
 use crate::sched::Sched;
-use crate::scope::ScopeData;
+use crate::scope::ScopePointer;
 use crate::wait::{Outcome, Reason, Ticket, Why};
 
 /// What a goroutine gives back: its value, or the payload of its panic.
@@ -42,7 +43,7 @@ pub(crate) struct Header {
     pub(crate) at: &'static Location<'static>,
     pub(crate) name: Option<Arc<str>>,
     /// The scope to leave at the end, and to tell about a panic that nobody has joined.
-    scope: Option<Arc<ScopeData>>,
+    scope: Option<ScopePointer>,
     place: AtomicPtr<G>,
     /// Its stack, if it got one when it was spawned.
     slot: Cell<Option<Slot>>,
@@ -53,7 +54,8 @@ impl Header {
     /// Tells the scope of a panic that nobody has joined, if this is one.
     fn note_panic<T>(&self, result: &Option<Result<T>>) {
         if let (Some(scope), Some(Err(_))) = (&self.scope, result) {
-            scope.note_panic();
+            // SAFETY: whoever may touch the result is within the scope.
+            unsafe { scope.data() }.note_panic();
         }
     }
 }
@@ -89,7 +91,7 @@ pub(crate) struct Plan {
     pub(crate) id: u64,
     pub(crate) at: &'static Location<'static>,
     pub(crate) name: Option<Arc<str>>,
-    pub(crate) scope: Option<Arc<ScopeData>>,
+    pub(crate) scope: Option<ScopePointer>,
     pub(crate) class: StackClass,
     pub(crate) slot: Option<Slot>,
 }
@@ -104,7 +106,8 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let whole = Box::new(Whole::<F, T> {
+    let whole = records::allocate::<Whole<F, T>>();
+    let value = Whole {
         header: Header {
             life: Life::new(),
             kind: &const {
@@ -126,8 +129,10 @@ where
         body: UnsafeCell::new(Body {
             closure: ManuallyDrop::new(f),
         }),
-    });
-    let header = NonNull::from(Box::leak(whole)).cast::<Header>();
+    };
+    // SAFETY: memory for one, and nobody else's.
+    unsafe { whole.write(value) };
+    let header = whole.cast::<Header>();
     (Newborn(header), Packet(header, PhantomData))
 }
 
@@ -205,7 +210,7 @@ where
     };
     // SAFETY: the body is empty, and the goroutine's until `finish`.
     unsafe { body.write(filled) };
-    let scope = whole.header.scope.clone();
+    let scope = whole.header.scope;
     let ended = whole.header.life.finish(|| {
         // SAFETY: nobody wants it: it is the goroutine's still.
         let result = unsafe { take::<T>(header) };
@@ -230,7 +235,8 @@ where
     }
     // Last of all: the scope may end now, and with it what the goroutine borrowed.
     if let Some(scope) = scope {
-        scope.leave();
+        // SAFETY: it does not end before the goroutine has left it.
+        unsafe { scope.data() }.leave();
     }
 }
 
@@ -249,8 +255,10 @@ unsafe fn result<F, T>(header: NonNull<Header>) -> NonNull<()> {
 /// # Safety
 /// `header` begins a `Whole<F, T>`, and nobody has a hold.
 unsafe fn free<F, T>(header: NonNull<Header>) {
-    // SAFETY: made by `Box::leak`, and the caller's promise.
-    drop(unsafe { Box::from_raw(header.cast::<Whole<F, T>>().as_ptr()) });
+    // SAFETY: nobody has a hold, so it is the caller's.
+    unsafe { header.drop_in_place() };
+    // SAFETY: made by `prepare`; what is left has been taken or is leaked.
+    unsafe { records::free(header.cast::<Whole<F, T>>()) };
 }
 
 /// Takes the result, if it was not taken. A panic that nobody joins is noted in the scope.

@@ -8,7 +8,7 @@
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-pub(crate) use crossbeam_deque::{Injector, Steal, Worker};
+pub(crate) use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 
 /// `std::cell::UnsafeCell` with loom's interface.
 #[derive(Debug)]

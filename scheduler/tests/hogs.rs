@@ -63,7 +63,7 @@ fn a_ticker_beside_four_hogs_is_on_time() {
 }
 
 #[test]
-fn a_goroutine_that_only_spawns_starves_nobody() {
+fn a_goroutine_that_only_spawns_starves_nobody_and_waits_for_them() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let s = scheduler(1);
     s.handle().run(|| {
@@ -72,15 +72,29 @@ fn a_goroutine_that_only_spawns_starves_nobody() {
         let spawner = go({
             let (stop, children) = (stop.clone(), children.clone());
             move || {
+                // What was started before its turn, and of that the part that has not ended then.
+                let (mut started, mut turns, mut most) = (0, 0, 0);
+                let mut last = Instant::now();
                 while !stop.load(Ordering::Relaxed) {
-                    let children = children.clone();
-                    go(move || children.fetch_add(1, Ordering::Relaxed));
+                    let children_of_one = children.clone();
+                    go(move || children_of_one.fetch_add(1, Ordering::Relaxed));
+                    if last.elapsed() > Duration::from_millis(1) {
+                        // Others have run: it was given another turn.
+                        turns += 1;
+                        most = most.max(started - children.load(Ordering::Relaxed));
+                    }
+                    started += 1;
+                    last = Instant::now();
                 }
+                (started, turns, most)
             }
         });
-        sleep(Duration::from_millis(30));
+        sleep(Duration::from_millis(500));
         stop.store(true, Ordering::Relaxed);
-        spawner.join().unwrap();
+        let (started, turns, most) = spawner.join().unwrap();
+        println!("{started} started in {turns} turns, {most} at most had not begun by the next");
         assert!(children.load(Ordering::Relaxed) > 0);
+        let usual = started / (turns + 1);
+        assert!(most <= 2 * usual, "they pile up: {most}, {usual} a turn");
     });
 }

@@ -44,7 +44,7 @@ mod wait_word;
 
 /// What `crate::sync` means in the included files: loom, with fences that can be taken out.
 mod sync {
-    pub use crate::deque::{Injector, Steal, Worker};
+    pub use crate::deque::{Injector, Steal, Stealer, Worker};
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
     pub use loom::sync::{Arc, Mutex, MutexGuard};

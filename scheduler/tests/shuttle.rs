@@ -33,7 +33,7 @@ mod wait_word;
 
 /// What `crate::sync` means in the included files.
 mod sync {
-    pub use crate::deque::{Injector, Steal, Worker};
+    pub use crate::deque::{Injector, Steal, Stealer, Worker};
     pub use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
     pub use shuttle::sync::{Arc, Mutex, MutexGuard};
 }

@@ -13,8 +13,11 @@ use crate::fences::{self, Model};
 use crate::run_queue::{Far, Item, RunQueue};
 use crate::sync::Injector;
 
-/// The right to run a goroutine, whose state is how often somebody has touched it.
+/// The right to run a goroutine, whose state is how often somebody has touched it. The pointer is
+/// tagged while it has not begun.
 struct Runnable(NonNull<UnsafeCell<u32>>);
+
+const NEWBORN: usize = 1;
 
 // SAFETY: whether its uses are exclusive is what the models check.
 unsafe impl Send for Runnable {}
@@ -29,13 +32,28 @@ impl Item for Runnable {
     unsafe fn from_pointer(pointer: NonNull<UnsafeCell<u32>>) -> Self {
         Runnable(pointer)
     }
+
+    fn is_newborn(&self) -> bool {
+        self.0.addr().get() & NEWBORN != 0
+    }
 }
 
 impl Runnable {
+    /// The same, as one that has not begun.
+    fn newborn(self) -> Self {
+        Runnable(self.0.map_addr(|a| a | NEWBORN))
+    }
+
+    /// Which goroutine it is.
+    fn goroutine(&self) -> NonNull<UnsafeCell<u32>> {
+        let state = self.0.as_ptr().map_addr(|a| a & !NEWBORN);
+        NonNull::new(state).unwrap()
+    }
+
     /// Runs it: who does that without the right, or without seeing what was done before, is caught.
     fn run(&self) {
         // SAFETY: freed in `Goroutines::check` only.
-        unsafe { self.0.as_ref() }.with_mut(|state| unsafe { *state += 1 });
+        unsafe { self.goroutine().as_ref() }.with_mut(|state| unsafe { *state += 1 });
     }
 }
 
@@ -174,7 +192,25 @@ fn overflow_against_a_thief() {
     goroutines.check();
 }
 
-const MODELS: [Model; 4] = [
+/// The owner starts goroutines and gives way to them while a thief searches.
+fn newborns_against_a_thief() {
+    let goroutines = Goroutines::new(4);
+    let queue = new_queue();
+    for n in 0..2 {
+        let _ = queue.put_next(goroutines.ready(n).newborn());
+    }
+    let thief = thread::spawn({
+        let far = queue.far().clone();
+        move || steal(&far)
+    });
+    let _ = queue.put_next(goroutines.ready(2).newborn());
+    queue.give_way(goroutines.ready(3));
+    drain(&queue);
+    thief.join().unwrap();
+    goroutines.check();
+}
+
+const MODELS: [Model; 5] = [
     Model::bounded(
         2,
         "overflow against two thieves",
@@ -183,6 +219,7 @@ const MODELS: [Model; 4] = [
     Model::bounded(2, "overflow against a thief", overflow_against_a_thief),
     Model::bounded(3, "owner against two thieves", owner_against_two_thieves),
     Model::full("expose against a thief", expose_against_a_thief),
+    Model::full("newborns against a thief", newborns_against_a_thief),
 ];
 
 #[test]
@@ -231,6 +268,122 @@ fn a_pair_does_not_starve_the_queue() {
         assert!(queue.pop().is_some() && queue.has_nothing());
         assert!(!queue.put_next(Runnable(goroutines.0[0])));
         assert!(!queue.has_nothing(), "there is a next");
+    });
+}
+
+#[test]
+fn the_newest_begins_first_and_a_thief_takes_the_oldest() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(8);
+        let queue = new_queue();
+        for (n, goroutine) in goroutines.0.iter().enumerate() {
+            let backlog = queue.put_next(Runnable(*goroutine).newborn());
+            assert_eq!(backlog, n > 0);
+        }
+        assert_eq!(queue.far().len(), 7, "and one that is next");
+        assert!(!queue.far().is_empty());
+        let thief = new_queue();
+        // Half of them, of seven the greater part.
+        let stolen = queue.far().steal_half(&thief).unwrap();
+        assert_eq!(stolen.goroutine(), goroutines.0[0]);
+        for n in [3, 2, 1] {
+            assert_eq!(thief.pop().unwrap().goroutine(), goroutines.0[n]);
+        }
+        for n in [7, 6, 5, 4] {
+            assert_eq!(queue.pop().unwrap().goroutine(), goroutines.0[n]);
+        }
+        assert!(queue.has_nothing() && thief.has_nothing());
+    });
+}
+
+#[test]
+fn nobody_is_starved_by_what_goes_before() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(4);
+        let [oldest, newest, woken, spent] = [0, 1, 2, 3].map(|n| goroutines.0[n]);
+        let queue = new_queue();
+        for goroutine in [oldest, newest] {
+            queue.line_up(Runnable(goroutine).newborn());
+        }
+        queue.push(Runnable(woken));
+        queue.give_way(Runnable(spent));
+        // All but two come back at once: but for the bounds, the first would have all turns.
+        let mut had = Vec::new();
+        for _ in 0..64 {
+            let next = queue.pop().unwrap();
+            had.push(next.goroutine());
+            if next.goroutine() == woken || next.goroutine() == newest {
+                queue.line_up(next);
+            }
+        }
+        let turns = |goroutine| (1..).zip(&had).filter(move |(_, had)| **had == goroutine);
+        assert_eq!(turns(woken).count(), 56);
+        assert_eq!(turns(newest).count(), 6);
+        assert!(turns(spent).map(|(turn, _)| turn).eq([32]));
+        assert!(turns(oldest).map(|(turn, _)| turn).eq([64]));
+    });
+}
+
+#[test]
+fn without_newborns_what_is_spent_has_its_turns() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(3);
+        let [newborn, woken, spent] = [0, 1, 2].map(|n| goroutines.0[n]);
+        let queue = new_queue();
+        queue.line_up(Runnable(newborn).newborn());
+        queue.give_way(Runnable(spent));
+        assert_eq!(queue.pop().unwrap().goroutine(), newborn);
+        queue.push(Runnable(woken));
+        for turn in 2..=8 {
+            let next = queue.pop().unwrap();
+            assert_eq!(next.goroutine(), if turn < 8 { woken } else { spent });
+            // Nobody to give way to.
+            queue.give_way(next);
+        }
+        // So both are in the ring now.
+        assert_eq!(queue.pop().unwrap().goroutine(), woken);
+        assert_eq!(queue.pop().unwrap().goroutine(), spent);
+        assert!(queue.pop().is_none() && queue.has_nothing());
+    });
+}
+
+#[test]
+fn what_gives_way_goes_behind_all_that_waits() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(12);
+        let [yields, woken] = [0, 1].map(|n| goroutines.0[n]);
+        let queue = new_queue();
+        // There is room for eight; the last two go to the global queue.
+        for goroutine in &goroutines.0[2..] {
+            queue.line_up(Runnable(*goroutine).newborn());
+        }
+        queue.give_way(Runnable(yields));
+        queue.push(Runnable(woken));
+        assert_eq!(queue.pop().unwrap().goroutine(), woken);
+        for n in [10, 11].into_iter().chain((2..10).rev()) {
+            assert_eq!(queue.pop().unwrap().goroutine(), goroutines.0[n]);
+        }
+        assert!(!queue.has_nothing() && queue.far().len() == 1);
+        assert_eq!(queue.pop().unwrap().goroutine(), yields);
+        assert!(queue.has_nothing() && queue.pop().is_none());
+    });
+}
+
+#[test]
+fn a_thief_takes_what_is_spent_last() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(3);
+        let queue = new_queue();
+        queue.line_up(Runnable(goroutines.0[0]).newborn());
+        queue.give_way(Runnable(goroutines.0[2]));
+        queue.push(Runnable(goroutines.0[1]));
+        for goroutine in &goroutines.0 {
+            let thief = new_queue();
+            let stolen = queue.far().steal_half(&thief).unwrap();
+            assert_eq!(stolen.goroutine(), *goroutine);
+            assert!(thief.has_nothing());
+        }
+        assert!(queue.has_nothing() && queue.far().steal_half(&new_queue()).is_none());
     });
 }
 

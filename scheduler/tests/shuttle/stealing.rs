@@ -8,8 +8,9 @@ use crate::run_queue::{Far, Item, RunQueue};
 use crate::sync::{Arc, AtomicU32, Injector, Ordering::SeqCst};
 
 const GOROUTINES: usize = 8;
+const NEWBORN: usize = 1;
 
-/// The right to run one of the goroutines of a model: its place in a table.
+/// The right to run one of the goroutines of a model: its place in a table, tagged if it has not begun.
 struct Runnable(NonNull<AtomicU32>);
 
 // SAFETY: the tables outlive the threads, and hold atomics.
@@ -25,12 +26,17 @@ impl Item for Runnable {
     unsafe fn from_pointer(pointer: NonNull<AtomicU32>) -> Self {
         Runnable(pointer)
     }
+
+    fn is_newborn(&self) -> bool {
+        self.0.addr().get() & NEWBORN != 0
+    }
 }
 
 impl Runnable {
     fn run(self) {
+        let place = self.0.as_ptr().map_addr(|a| a & !NEWBORN);
         // SAFETY: the table outlives the threads.
-        unsafe { self.0.as_ref() }.fetch_add(1, SeqCst);
+        unsafe { &*place }.fetch_add(1, SeqCst);
     }
 }
 
@@ -59,7 +65,10 @@ fn owner_against_thieves() {
     });
     for (n, goroutine) in table.iter().enumerate() {
         queue.next_tick();
-        let runnable = Runnable(NonNull::from(goroutine));
+        let mut runnable = Runnable(NonNull::from(goroutine));
+        if n % 4 != 3 {
+            runnable.0 = runnable.0.map_addr(|a| a | NEWBORN);
+        }
         if n % 3 == 2 {
             queue.push(runnable);
         } else {
