@@ -167,6 +167,11 @@ impl P {
         self.queue.pop()
     }
 
+    /// Any goroutine that waits here, to be put elsewhere.
+    pub(crate) fn take_any(&self) -> Option<Runnable> {
+        self.queue.take_any()
+    }
+
     /// The time slice is spent.
     pub(crate) fn end_slice(&self) {
         self.queue.end_slice();

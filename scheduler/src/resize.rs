@@ -185,7 +185,7 @@ impl Sched {
         p.expose_next();
         p.give_stacks_back();
         let mut moved = false;
-        while let Some(r) = p.pop() {
+        while let Some(r) = p.take_any() {
             self.push_global(r);
             moved = true;
         }

@@ -378,6 +378,16 @@ impl<T: Item> RunQueue<T> {
         spent
     }
 
+    /// Any item but what is next: for a processor that is put away. Unlike `pop`, which may take from the
+    /// global queue, it comes to an end.
+    pub(crate) fn take_any(&self) -> Option<T> {
+        if let Some((first, _)) = self.far.ring.pop() {
+            // SAFETY: as in `pop`.
+            return Some(unsafe { T::from_pointer(first) });
+        }
+        self.nursery.pop().or_else(|| self.spent.pop())
+    }
+
     /// One that has a turn by invariant 3.
     #[inline(never)]
     fn pop_in_turn(&self, turn: u32) -> Option<T> {

@@ -229,6 +229,47 @@ fn timers_of_a_processor_that_is_put_away_fire_on_time() {
 }
 
 /// Many resizers at once, from goroutines and threads, beside work that has to be done.
+/// The newborns, and who gave way to them, go to the others.
+#[test]
+fn what_waits_on_a_processor_that_is_put_away_runs() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    const EACH: usize = 1000;
+    let s = scheduler(2);
+    let handle = s.handle();
+    for _ in 0..20 {
+        let begun = AtomicUsize::new(0);
+        let ready = AtomicUsize::new(0);
+        let on = AtomicBool::new(false);
+        handle.run(|| {
+            set_max_procs(2);
+            scope(|scope| {
+                for _ in 0..2 {
+                    scope.go(|| {
+                        for _ in 0..EACH {
+                            scope.go(|| begun.fetch_add(1, Ordering::Relaxed));
+                        }
+                        ready.fetch_add(1, Ordering::SeqCst);
+                        // Without a call into the runtime: none of them begins here meanwhile.
+                        let begin = Instant::now();
+                        while !on.load(Ordering::SeqCst)
+                            && begin.elapsed() < Duration::from_millis(5)
+                        {
+                            std::hint::spin_loop();
+                        }
+                        yield_now();
+                    });
+                }
+                while ready.load(Ordering::SeqCst) == 0 {
+                    yield_now();
+                }
+                set_max_procs(1);
+                on.store(true, Ordering::SeqCst);
+            });
+        });
+        assert_eq!(begun.into_inner(), 2 * EACH);
+    }
+}
+
 #[test]
 fn resizes_race() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);

@@ -317,9 +317,9 @@ impl Locked<'_> {
     pub(crate) fn get(&mut self, key: &[u8]) -> Option<&Entry> {
         let store = self.store;
         let shard = self.shard(key);
-        // Looked up twice only if it has a deadline.
-        let place = shard.entries.get(key)?.deadline;
-        if let Some((at, number)) = place
+        // Looked up twice only if the shard has any deadlines.
+        if !shard.due.is_empty()
+            && let Some((at, number)) = shard.entries.get(key)?.deadline
             && at <= store.now()
         {
             store.expire(shard, (at, number));

@@ -370,6 +370,24 @@ fn what_gives_way_goes_behind_all_that_waits() {
 }
 
 #[test]
+fn a_queue_is_emptied_into_the_global_one() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(4);
+        let global = std::sync::Arc::new(Injector::new());
+        let queue = RunQueue::new(global.clone());
+        global.push(Runnable(goroutines.0[0]));
+        queue.line_up(Runnable(goroutines.0[1]).newborn());
+        queue.give_way(Runnable(goroutines.0[2]));
+        queue.push(Runnable(goroutines.0[3]));
+        for _ in 1..4 {
+            global.push(queue.take_any().expect("it is not empty yet"));
+        }
+        assert!(queue.take_any().is_none() && queue.has_nothing());
+        assert!(queue.take_global(4).is_some());
+    });
+}
+
+#[test]
 fn a_thief_takes_what_is_spent_last() {
     in_one_thread(|| {
         let goroutines = Goroutines::new(3);

@@ -27,7 +27,7 @@ impl P {
 
     pub fn give_stacks_back(&self) {}
 
-    pub fn pop(&self) -> Option<()> {
+    pub fn take_any(&self) -> Option<()> {
         None
     }
 }

@@ -83,6 +83,24 @@ pub fn share(total: u64, parts: u64, index: u64) -> u64 {
     total / parts + u64::from(index < total % parts)
 }
 
+/// The rounds of `rwlock`: a hundred reads each, and whether a write follows them.
+///
+/// ```
+/// let rounds: Vec<_> = marmot_peer::read_rounds(250).collect();
+/// assert_eq!(rounds, [(100, true), (100, true), (48, false)]);
+/// ```
+#[inline]
+pub fn read_rounds(operations: u64) -> impl Iterator<Item = (u64, bool)> {
+    const READS: u64 = 100;
+    let mut left = operations;
+    std::iter::from_fn(move || {
+        let reads = left.min(READS);
+        let writes = left > READS;
+        left -= reads + u64::from(writes);
+        (reads > 0).then_some((reads, writes))
+    })
+}
+
 /// What a workload of this size has to answer; `None` for a name that is not in the table.
 ///
 /// ```

@@ -41,7 +41,7 @@ mod serve;
 
 pub use args::{Job, Outcome, Peer, Server, Service, Unsupported, Workload, locked_version, main};
 pub use check::check_answers;
-pub use contract::{Size, answer, default_size, share};
+pub use contract::{Size, answer, default_size, read_rounds, share};
 pub use http::{HELLO, NOT_FOUND, answer_http};
 pub use late::Lateness;
 pub use process::{Memory, Switches};

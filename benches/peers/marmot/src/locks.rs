@@ -2,10 +2,7 @@
 
 use marmot::scope;
 use marmot::sync::{Mutex, RwLock};
-use marmot_peer::share;
-
-/// Reads for each write.
-const READS: u64 = 100;
+use marmot_peer::{read_rounds, share};
 
 /// One lock, and many short sections.
 pub(crate) fn mutex(tasks: u64, ops: u64) -> u64 {
@@ -31,18 +28,18 @@ pub(crate) fn rwlock(tasks: u64, ops: u64) -> u64 {
             .map(|i| {
                 let value = &value;
                 s.go(move || {
-                    let (mut done, mut highest) = (0, 0);
-                    for n in 0..share(ops, tasks, i) {
-                        if n % (READS + 1) == READS {
-                            *value.write().unwrap() += 1;
-                        } else {
+                    let (operations, mut highest) = (share(ops, tasks, i), 0);
+                    for (reads, writes) in read_rounds(operations) {
+                        for _ in 0..reads {
                             let now = *value.read().unwrap();
                             assert!(now >= highest, "an older value");
                             highest = now;
                         }
-                        done += 1;
+                        if writes {
+                            *value.write().unwrap() += 1;
+                        }
                     }
-                    done
+                    operations
                 })
             })
             .collect();

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use marmot_peer::{Size, share};
+use marmot_peer::{Size, read_rounds, share};
 use may::go;
 use may::sync;
 use parking_lot::{Mutex, RwLock};
@@ -47,15 +47,15 @@ pub(crate) fn mutex(size: Size) -> u64 {
 
 /// Reads a hundred times, writes once, and so on. A read checks that the number did not fall.
 fn read_and_write(operations: u64, read: impl Fn() -> u64, write: impl Fn()) -> u64 {
-    const WRITE_EACH: u64 = 101;
     let mut seen = 0;
-    for operation in 0..operations {
-        if operation % WRITE_EACH == WRITE_EACH - 1 {
-            write();
-        } else {
+    for (reads, writes) in read_rounds(operations) {
+        for _ in 0..reads {
             let now = read();
             assert!(now >= seen, "the number fell");
             seen = now;
+        }
+        if writes {
+            write();
         }
     }
     operations

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use marmot_peer::{Size, share};
+use marmot_peer::{Size, read_rounds, share};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync;
 use tokio::task::spawn;
@@ -45,13 +45,6 @@ pub(crate) async fn mutex_tokio(size: Size) -> u64 {
     *number.lock().await
 }
 
-/// Every so many operations are a write; the ones between are reads.
-const WRITE_EACH: u64 = 101;
-
-fn is_write(operation: u64) -> bool {
-    operation % WRITE_EACH == WRITE_EACH - 1
-}
-
 pub(crate) async fn rwlock(size: Size) -> u64 {
     let number = Arc::new(RwLock::new(0_u64));
     let tasks = (0..size.tasks).map(|i| {
@@ -59,13 +52,14 @@ pub(crate) async fn rwlock(size: Size) -> u64 {
         spawn(async move {
             let operations = share(size.ops, size.tasks, i);
             let mut seen = 0;
-            for operation in 0..operations {
-                if is_write(operation) {
-                    *number.write() += 1;
-                } else {
+            for (reads, writes) in read_rounds(operations) {
+                for _ in 0..reads {
                     let now = *number.read();
                     assert!(now >= seen, "the number fell");
                     seen = now;
+                }
+                if writes {
+                    *number.write() += 1;
                 }
             }
             operations
@@ -81,13 +75,14 @@ pub(crate) async fn rwlock_tokio(size: Size) -> u64 {
         spawn(async move {
             let operations = share(size.ops, size.tasks, i);
             let mut seen = 0;
-            for operation in 0..operations {
-                if is_write(operation) {
-                    *number.write().await += 1;
-                } else {
+            for (reads, writes) in read_rounds(operations) {
+                for _ in 0..reads {
                     let now = *number.read().await;
                     assert!(now >= seen, "the number fell");
                     seen = now;
+                }
+                if writes {
+                    *number.write().await += 1;
                 }
             }
             operations
