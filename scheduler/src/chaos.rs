@@ -29,7 +29,7 @@ impl M {
                 }
             }
             1 | 2 => {
-                self.p().push(r);
+                self.p().line_up(r);
                 self.sched.wake_for_backlog();
             }
             _ => self.sched.inject(r),

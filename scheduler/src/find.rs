@@ -43,7 +43,8 @@ impl M {
             return found;
         }
         if tick.is_multiple_of(GLOBAL_TICKS)
-            && let Some(r) = self.sched.take_global()
+            && !self.sched.global_is_empty()
+            && let Some(r) = p.queue().take_global(1)
         {
             return Some(self.found(r));
         }
@@ -118,6 +119,7 @@ impl M {
             return;
         }
         let now = clock::now();
+        self.p().note_time(now);
         self.fire_timers(timers, now);
         if orphans {
             for p in all {

@@ -83,6 +83,8 @@ pub(crate) struct G {
     object: AtomicUsize,
     /// Since when, about, on the runtime's clock.
     since: AtomicU64,
+    /// Whether it has lost its processor and queues up for one. Owner.
+    spent: Cell<bool>,
     /// How deep it is in `blocking` regions. Owner.
     pub(crate) blocking: Cell<u32>,
     /// 0 in a free slot. Written by the owner at spawn and end, read by anyone for reports.
@@ -275,6 +277,18 @@ impl Runnable {
     #[inline(always)]
     pub(crate) fn is_newborn(&self) -> bool {
         self.0.addr().get() & NEWBORN != 0
+    }
+
+    /// Marks it as one that has had its time (`run_queue.rs`). A newborn one has not.
+    pub(crate) fn mark_spent(&self) {
+        if !self.is_newborn() {
+            self.as_ref().spent.set(true);
+        }
+    }
+
+    /// Whether it is marked; it is not from now on.
+    pub(crate) fn take_mark(&self) -> bool {
+        !self.is_newborn() && self.as_ref().spent.replace(false)
     }
 
     /// If the goroutine has no stack yet: what it is born from.
@@ -531,7 +545,7 @@ impl Current {
         switch.suspend(action);
     }
 
-    /// Goes to the tail of its processor's queue and lets the others run.
+    /// Goes behind those that wait at its processor, and lets them run.
     ///
     /// Inlined into its caller, as `park` is: the processor predicts a return by the call it
     /// remembers last, which after a switch is the machine's call of the goroutine. Each return

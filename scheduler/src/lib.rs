@@ -24,16 +24,12 @@
 //!
 //! # How it works
 //!
-//! Each processor has a queue of runnable goroutines, a slot for the one to run next, a heap of
-//! timers and a cache of free stacks. Its machine takes from the slot, then from the queue, then
+//! Each processor has queues of runnable goroutines, a slot for the one to run next, a heap of
+//! timers and a cache of free stacks. Its machine takes from the slot, then from the queues, now and then
 //! from the global queue (where everything goes that is readied from outside), then from what the
 //! event source reports, then from other processors (`find.rs`). If there is nothing anywhere, the
 //! machine gives the processor up and sleeps; the first one to do so sleeps in the event source,
 //! until the earliest timer.
-//!
-//! The queue is a ring of 256 places; when it is full, the older half goes to the global queue. Whoever
-//! takes from it knows who comes after the next, and has the processor fetch that one's control block
-//! meanwhile (`ring.rs`, `run_queue.rs`).
 //!
 //! What a spawn queues has no stack yet: it is the closure with room for the result, in one piece of
 //! memory that goroutine and handles share (`spawned.rs`, `life.rs`). It gets a stack where and when
@@ -54,11 +50,13 @@
 //! machine woken, and only one at a time. It searches; if it finds something and was the last one
 //! searching, it looks whether there is more and wakes the next.
 //!
-//! Behind that slot a processor has queues (`run_queue.rs`). What was woken waits in a ring, first in,
-//! first out. What has not begun waits in the *nursery*, from which the processor takes the newest and
-//! thieves the oldest: so a tree of goroutines is run by depth, with few alive at a time, and what is
-//! stolen is the greatest part of the rest. What gives way, or has had its time, goes behind both. Each
-//! has a turn now and then whatever waits before it, so nobody waits for ever.
+//! Behind that slot a processor has its queues (`run_queue.rs`). What was woken waits in a ring, first
+//! in, first out. Whoever takes from it knows who comes after the next, and has the processor fetch that
+//! one's control block meanwhile (`ring.rs`). What has not begun waits in the *nursery* (`nursery.rs`),
+//! from which the processor takes the newest and thieves the oldest: so a tree of goroutines is run by
+//! depth, with few alive at a time, and what is stolen is the greatest part of the rest. What gives way, or
+//! has had its time, waits for as many newborns to begin as there were when it came. So nobody waits for
+//! ever, and who starts others without end has to wait for them.
 //!
 //! The current goroutine is found from the stack pointer: stacks lie in aligned slots, and the
 //! control block sits at the top of its own slot (`arena.rs`). No thread-local is read on any path
@@ -201,7 +199,8 @@
 //! - **A stack at spawn**: a batch of a thousand then touches a thousand cold stacks; starting and
 //!   joining one took 1.7 times as long, and a tree of a million four times.
 //! - **A deque that grows** (crossbeam's) for what was woken too: a yield among a thousand took 1.7 times
-//!   as long, for it does not tell who comes next. As the nursery it is right.
+//!   as long, for it does not tell who comes next. As the nursery it would call destructors of others'
+//!   (`nursery.rs`).
 //! - **One queue, first in, first out, for all**, as in Go and tokio: a tree is then run by breadth. A
 //!   batch that is started and joined took 1.5 times as long, a tree of a million on two processors three
 //!   times.
@@ -226,7 +225,7 @@
 //! | `thread_waiter.rs` | the waiter that is an OS thread |
 //! | `machine.rs`, `find.rs` | the scheduling loop, and the order in which it looks for work |
 //! | `sleep.rs` | how a machine without work sleeps and comes back |
-//! | `processor.rs`, `run_queue.rs`, `ring.rs`, `run_next.rs` | the processor, its queue and its slot |
+//! | `processor.rs`, `run_queue.rs`, `ring.rs`, `nursery.rs`, `run_next.rs` | the processor, its queues and its slot |
 //! | `procs.rs`, `resize.rs`, `limits.rs` | the table of processors, and how many there are |
 //! | `bound.rs`, `home.rs` | goroutines that stay on one machine |
 //! | `flags.rs` | the rare things that a machine heeds at the head of a round |
@@ -275,6 +274,7 @@ mod limits;
 mod machine;
 mod machines;
 mod metrics;
+mod nursery;
 mod overflow;
 mod park_lot;
 mod park_token;

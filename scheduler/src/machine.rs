@@ -447,12 +447,13 @@ impl M {
             self.gave_way.set(self.locked.get() > 0);
             self.ready_at_home(r);
         } else {
-            self.sched.inject(r);
+            self.requeued(r);
         }
     }
 
     /// The current goroutine queues up for a processor: its machine has none.
     pub(crate) fn requeued(&self, r: Runnable) {
+        r.mark_spent();
         self.sched.inject(r);
     }
 

@@ -14,6 +14,7 @@ use crate::arena::{self, Slot, StackClass, Trimmer};
 use crate::g::{G, Runnable};
 use crate::random::Random;
 use crate::run_queue::{Far, Item, RunQueue};
+use crate::sysmon::TIME_SLICE;
 use crate::timers::Timers;
 
 /// Free stacks a processor keeps for itself; half of them move when it has too many or none.
@@ -75,6 +76,14 @@ impl Item for Runnable {
         Runnable::is_newborn(self)
     }
 
+    fn mark_spent(&self) {
+        Runnable::mark_spent(self);
+    }
+
+    fn take_mark(&self) -> bool {
+        Runnable::take_mark(self)
+    }
+
     #[inline(always)]
     fn prefetch(next: [*mut G; 2]) {
         G::prefetch(next);
@@ -100,6 +109,8 @@ pub(crate) struct P {
     promises: Cell<usize>,
     /// The unused rest of a block of ids: next and end.
     ids: Cell<(u64, u64)>,
+    /// When the oldest newborn had its turn, on the runtime's clock.
+    oldest_served: Cell<u64>,
 }
 
 impl P {
@@ -126,6 +137,7 @@ impl P {
             trimmer: Trimmer::default(),
             promises: Cell::new(0),
             ids: Cell::new((0, 0)),
+            oldest_served: Cell::new(0),
         });
         (p, shared)
     }
@@ -148,7 +160,12 @@ impl P {
         self.queue.push(r);
     }
 
-    /// The goroutine that ran goes behind all others here.
+    /// Queues a goroutine where it belongs.
+    pub(crate) fn line_up(&self, r: Runnable) {
+        self.queue.line_up(r);
+    }
+
+    /// The goroutine that ran goes behind those that wait and have not begun.
     #[inline]
     pub(crate) fn give_way(&self, r: Runnable) {
         self.queue.give_way(r);
@@ -165,6 +182,15 @@ impl P {
     #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable> {
         self.queue.pop()
+    }
+
+    /// It is `now`: the oldest newborn has a turn once in a time slice.
+    #[inline]
+    pub(crate) fn note_time(&self, now: u64) {
+        if now.saturating_sub(self.oldest_served.get()) >= TIME_SLICE {
+            self.oldest_served.set(now);
+            self.queue.serve_oldest();
+        }
     }
 
     /// Any goroutine that waits here, to be put elsewhere.

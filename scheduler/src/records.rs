@@ -21,8 +21,8 @@ const UNIT: usize = 64;
 const CLASSES: usize = 4;
 /// The alignment of all classes.
 const ALIGN: usize = 16;
-/// Pieces that a thread keeps of each class: of the most used, 128 KiB. A thread that is spare for some
-/// seconds ends, so there are not many more such threads than processors.
+/// Pieces that a thread keeps of each class: of the most used, 128 KiB. Of the threads that are spare for
+/// some seconds all but 32 end.
 const KEPT: u32 = 1024;
 
 /// The pieces of one class that a thread keeps: a list through their first words.

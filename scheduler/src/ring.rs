@@ -17,16 +17,19 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, null_pointers};
 
-/// Places of a ring: Go's number; few in the models, so that they come to its end.
-pub(crate) const CAPACITY: u32 = if cfg!(test) { 4 } else { 256 };
+/// Places of a ring; few in the models, so that they come to its end. Many else, for what goes to the
+/// global queue for want of room waits behind all that is there; memory that was never used is none.
+pub(crate) const CAPACITY: u32 = if cfg!(test) { 4 } else { 4096 };
+/// The most that a thief takes, and what the owner takes out to make room.
+const BATCH: u32 = if cfg!(test) { 2 } else { 128 };
 
 /// See the module's documentation.
 pub(crate) struct Ring<T> {
     head: Aligned<AtomicU32>,
     tail: Aligned<AtomicU32>,
-    places: [AtomicPtr<T>; CAPACITY as usize],
+    places: Box<[AtomicPtr<T>; CAPACITY as usize]>,
     /// Pointers to `T` are passed through, from thread to thread.
     item: PhantomData<NonNull<T>>,
 }
@@ -45,7 +48,7 @@ impl<T> Ring<T> {
         Ring {
             head: Aligned(AtomicU32::new(0)),
             tail: Aligned(AtomicU32::new(0)),
-            places: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
+            places: null_pointers(),
             item: PhantomData,
         }
     }
@@ -117,7 +120,7 @@ impl<T> Ring<T> {
             let to = own.tail.0.load(Ordering::Relaxed);
             // The first needs no place. Acquire: as in `push`.
             let used = to.wrapping_sub(own.head.0.load(Ordering::Acquire));
-            let half = half.min(CAPACITY - used + 1);
+            let half = half.min(BATCH).min(CAPACITY - used + 1);
             let first = self.place(head).load(Ordering::Relaxed);
             for i in 1..half {
                 let item = self.place(head.wrapping_add(i)).load(Ordering::Relaxed);
@@ -143,16 +146,15 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Owner: takes the older half of a full ring, for it to be put elsewhere. False if thieves have
+    /// Owner: takes the oldest out of a full ring, to be put elsewhere. False if thieves have
     /// made room meanwhile.
-    pub(crate) fn take_half(&self, mut take: impl FnMut(NonNull<T>)) -> bool {
-        const HALF: u32 = CAPACITY / 2;
+    pub(crate) fn take_oldest(&self, mut take: impl FnMut(NonNull<T>)) -> bool {
         let head = self.head.0.load(Ordering::Relaxed);
-        // Less than half may be left by now.
+        // Less than that may be left by now.
         if self.tail.0.load(Ordering::Relaxed).wrapping_sub(head) < CAPACITY {
             return false;
         }
-        let mut items = [std::ptr::null_mut(); HALF as usize];
+        let mut items = [std::ptr::null_mut(); BATCH as usize];
         for (i, item) in items.iter_mut().enumerate() {
             *item = self
                 .place(head.wrapping_add(i as u32))
@@ -160,7 +162,7 @@ impl<T> Ring<T> {
         }
         let taken = self.head.0.compare_exchange(
             head,
-            head.wrapping_add(HALF),
+            head.wrapping_add(BATCH),
             Ordering::Relaxed,
             Ordering::Relaxed,
         );

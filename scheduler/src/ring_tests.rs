@@ -39,7 +39,7 @@ fn half_moves_of_a_full_ring_only() {
         stolen.extend(ring.steal_half(&own));
         stolen.extend(drain(&own));
     }
-    assert!(!ring.take_half(|_| panic!("there is room")));
+    assert!(!ring.take_oldest(|_| panic!("there is room")));
     ring.push(last).unwrap();
     stolen.extend(drain(&ring));
     assert_eq!(stolen, items);
@@ -48,7 +48,7 @@ fn half_moves_of_a_full_ring_only() {
         ring.push(item).unwrap();
     }
     let mut older = Vec::new();
-    assert!(ring.take_half(|item| older.push(item)));
+    assert!(ring.take_oldest(|item| older.push(item)));
     older.extend(drain(&ring));
     assert_eq!(older, items[..CAPACITY as usize]);
 }

@@ -4,14 +4,15 @@
 //! It has two halves. [`RunQueue`] is the owner's, which moves with the processor from machine to
 //! machine; [`Far`] is what everybody else sees of it, thieves above all. What waits is in one of
 //!
-//! | place     | what waits there                               | order                                 |
-//! |-----------|------------------------------------------------|---------------------------------------|
-//! | `runnext` | what was readied last                          |                                       |
-//! | ring      | what was woken (`ring.rs`)                     | first in, first out                   |
-//! | nursery   | what has not begun: a deque                    | owner: newest first; thieves: oldest  |
-//! | spent     | what gave way or had its time, to newborns     | first in, first out                   |
+//! | place     | what waits there                                    | order                        |
+//! |-----------|-----------------------------------------------------|------------------------------|
+//! | `runnext` | what was readied last                               |                              |
+//! | ring      | what was woken (`ring.rs`)                          | first in, first out          |
+//! | nursery   | what has not begun (`nursery.rs`)                   | newest first; thieves oldest |
+//! | spent     | what gave way, or had its time slice, while newborns waited | first in, first out  |
 //!
-//! and in that order. The global queue comes before the nursery: what the ring has no room for is there.
+//! and has its turn in that order. The global queue comes before the nursery: what the ring has no room
+//! for is there.
 //!
 //! # Why a nursery
 //!
@@ -28,33 +29,35 @@
 //! 2. While the queue waits, `runnext` has fewer than `RUN_NEXT_BOUND` turns in a row; then its
 //!    occupant goes through the queue. So what is queued runs, though a pair hands over to each
 //!    other for ever.
-//! 3. Every `NEWBORN_TURN`th turn is the nursery's, or, if that is empty, of what is spent; every
-//!    `OLDEST_TURN`th that of the oldest in the nursery, and in the middle between two of those it is
-//!    the turn of what is spent. So whatever waits runs, though others come for ever.
-//! 4. What gives way, or has had its time slice, goes behind the newborns there are. So one that starts
-//!    others without end waits for them, and their number has a bound.
+//! 3. Every `NEWBORN_TURN`th turn is the nursery's, whatever waits in the ring; every `OLDEST_TURN`th, and
+//!    one after [`serve_oldest`](RunQueue::serve_oldest), that of the oldest there. So each newborn
+//!    begins, though others be woken and born for ever.
+//! 4. What is spent goes to the ring when as many newborns have left the nursery as waited there when the
+//!    first of it came: just as long as it would wait in a common queue, and no longer. So one that
+//!    starts others without end waits for them, and their number has a bound. What had no processor to
+//!    wait at, and comes by the global queue, is marked, and waits like that where it arrives.
 //! 5. `tick - in_a_row` names the time slice: it stays the same through the turns of `runnext`.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::nursery::Nursery;
 use crate::ring::Ring;
 use crate::run_next::RunNext;
-use crate::sync::{AtomicU32, Injector, Ordering, Steal, Stealer, Worker};
+use crate::sync::{AtomicU32, Injector, Ordering, Steal, Worker};
 
 /// Turns in a row that `runnext` may have.
 const RUN_NEXT_BOUND: u32 = 64;
-/// Every so many turns of ring and nursery, the nursery has its own, however many wait in the ring.
+/// Every so many turns of ring and nursery, the nursery has its own.
 const NEWBORN_TURN: u32 = 8;
 /// Every so many, it is that of the oldest in the nursery. A multiple of the other. Rarely, for in a tree
 /// that is the one that has most below it.
 const OLDEST_TURN: u32 = if cfg!(test) { 64 } else { 4096 };
-const HALF_WAY: u32 = OLDEST_TURN / 2;
 /// The most that are taken from the global queue at once while newborns wait.
 const GLOBAL_BATCH: usize = 16;
-/// The most that wait in the nursery. A tree of millions stays below that.
-const NURSERY: usize = if cfg!(test) { 8 } else { 65536 };
+/// The most newborns that one theft takes.
+const STOLEN: usize = 32;
 
 /// What is queued: a right that can be kept in a pointer.
 pub(crate) trait Item: Sized {
@@ -73,6 +76,12 @@ pub(crate) trait Item: Sized {
     /// Whether it has not begun: then its place is in the nursery.
     fn is_newborn(&self) -> bool;
 
+    /// Marks what has had its time and has no processor to wait at.
+    fn mark_spent(&self);
+
+    /// Whether it is marked; it is not from now on.
+    fn take_mark(&self) -> bool;
+
     /// Has the processor fetch what will be needed of the next items to run, the first of which was
     /// the second before. Either pointer may be one that was queued long ago, or null.
     #[inline(always)]
@@ -83,10 +92,8 @@ pub(crate) trait Item: Sized {
 pub(crate) struct Far<T: Item> {
     /// Pushed by the owner, taken from by it and by thieves.
     ring: Ring<T::Target>,
-    /// The far end of the nursery.
-    nursery: Stealer<T>,
-    /// The far end of what is spent.
-    spent: Stealer<T>,
+    nursery: Nursery<T::Target>,
+    spent: Ring<T::Target>,
     /// Put by the owner, taken by the owner or, on its last pass, a thief.
     next: RunNext<T::Target>,
     /// Counts scheduling rounds. Written by the owner, read by thieves and sysmon.
@@ -104,7 +111,7 @@ impl<T: Item> Far<T> {
 
     /// Whether nothing waits, `runnext` not included (a snapshot).
     pub(crate) fn is_empty(&self) -> bool {
-        self.ring.len() == 0 && self.nursery.is_empty() && self.spent.is_empty()
+        self.ring.len() == 0 && self.nursery.is_empty() && self.spent.len() == 0
     }
 
     /// Whether there is something in `runnext` (a snapshot).
@@ -123,19 +130,21 @@ impl<T: Item> Far<T> {
         self.tick().wrapping_sub(in_a_row)
     }
 
-    /// Thief: moves half of the nursery into its own, or else of the ring, or takes one that is spent. The
-    /// first of them is returned.
+    /// Thief: moves half of the nursery into its own, or else of the ring or of what is spent. The first,
+    /// and of newborns the oldest, is returned.
     pub(crate) fn steal_half(&self, own: &RunQueue<T>) -> Option<T> {
-        let born = |nursery: &Stealer<T>| nursery.steal_batch_and_pop(&own.nursery);
-        if let Some(first) = steal(&self.nursery, born) {
-            own.is_crowded.set(true);
-            return Some(first);
+        let half = self.nursery.len().div_ceil(2).min(STOLEN);
+        // SAFETY: put in by `nurse`, as a pointer; whoever takes it out has it alone.
+        let steal = |_| Some(unsafe { T::from_pointer(self.nursery.steal()?) });
+        let mut stolen = (0..half).map_while(steal);
+        if let Some(oldest) = stolen.next() {
+            stolen.for_each(|newborn| own.nurse(newborn));
+            return Some(oldest);
         }
-        if let Some(first) = self.ring.steal_half(&own.far.ring) {
-            // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
-            return Some(unsafe { T::from_pointer(first) });
-        }
-        steal(&self.spent, Stealer::steal)
+        let first = self.ring.steal_half(&own.far.ring);
+        let first = first.or_else(|| self.spent.steal_half(&own.far.ring))?;
+        // SAFETY: put in by `push` or `give_way`, as a pointer; whoever takes it out has it alone.
+        Some(unsafe { T::from_pointer(first) })
     }
 
     /// Thief: takes `runnext` if the owner makes no progress during so many spin loops: what was
@@ -167,30 +176,20 @@ impl<T: Item> std::fmt::Debug for Far<T> {
     }
 }
 
-/// Takes from the far end of a deque, if there is anything.
-fn steal<T>(deque: &Stealer<T>, how: impl Fn(&Stealer<T>) -> Steal<T>) -> Option<T> {
-    while !deque.is_empty() {
-        match how(deque) {
-            Steal::Success(item) => return Some(item),
-            Steal::Empty => return None,
-            Steal::Retry => std::hint::spin_loop(),
-        }
-    }
-    None
-}
-
 /// The half of a run queue that belongs to its owner. Not `Sync`.
 pub(crate) struct RunQueue<T: Item> {
     far: Arc<Far<T>>,
-    /// What has not begun, newest last.
-    nursery: Worker<T>,
-    /// What waits behind the newborns.
-    spent: Worker<T>,
     /// Whether there may be anything in the nursery or spent. If not, neither is looked at.
     is_crowded: Cell<bool>,
     /// Counts the turns of ring and nursery.
     turn: Cell<u32>,
-    /// Where half of the ring goes when it is full.
+    /// Whether the next turn of the nursery is the oldest's.
+    oldest_is_due: Cell<bool>,
+    /// Newborns that were ever put in, modulo 2^32.
+    born: Cell<u32>,
+    /// What `born` was when the first of what is spent came.
+    spent_at: Cell<u32>,
+    /// Where the oldest in the ring go when it is full.
     global: Arc<Injector<T>>,
     /// Where a batch from there lands on its way to the ring. Else empty.
     landing: Worker<T>,
@@ -199,20 +198,20 @@ pub(crate) struct RunQueue<T: Item> {
 impl<T: Item> RunQueue<T> {
     /// An empty one, which overflows into `global`.
     pub(crate) fn new(global: Arc<Injector<T>>) -> Self {
-        let (nursery, spent) = (Worker::new_lifo(), Worker::new_fifo());
         RunQueue {
             far: Arc::new(Far {
                 ring: Ring::new(),
-                nursery: nursery.stealer(),
-                spent: spent.stealer(),
+                nursery: Nursery::new(),
+                spent: Ring::new(),
                 next: RunNext::new(),
                 tick: AtomicU32::new(0),
                 in_a_row: AtomicU32::new(0),
             }),
-            nursery,
-            spent,
             is_crowded: Cell::new(false),
             turn: Cell::new(0),
+            oldest_is_due: Cell::new(false),
+            born: Cell::new(0),
+            spent_at: Cell::new(0),
             global,
             landing: Worker::new_fifo(),
         }
@@ -231,7 +230,7 @@ impl<T: Item> RunQueue<T> {
         tick
     }
 
-    /// Queues an item behind all others in the ring. If there is no room, the older half goes to the global
+    /// Queues an item behind all others in the ring. If there is no room, the oldest go to the global
     /// queue first: the owner looks there too, so nobody need be told.
     #[inline]
     pub(crate) fn push(&self, item: T) {
@@ -247,13 +246,14 @@ impl<T: Item> RunQueue<T> {
     #[cold]
     #[inline(never)]
     fn overflow(&self) {
-        self.far.ring.take_half(|pointer| {
+        self.far.ring.take_oldest(|pointer| {
             // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
             self.global.push(unsafe { T::from_pointer(pointer) });
         });
     }
 
-    /// Owner: takes up to `limit` items from the global queue: one to run, the others into its own.
+    /// Owner: takes up to `limit` items from the global queue: one to run, the others into its own. `None`
+    /// also if none of them may run yet.
     #[inline(never)]
     pub(crate) fn take_global(&self, limit: usize) -> Option<T> {
         loop {
@@ -261,16 +261,29 @@ impl<T: Item> RunQueue<T> {
                 .global
                 .steal_batch_with_limit_and_pop(&self.landing, limit)
             {
-                Steal::Success(first) => {
-                    while let Some(item) = self.landing.pop() {
-                        self.push(item);
-                    }
-                    return Some(first);
-                }
+                Steal::Success(first) => return self.arrive(first),
                 Steal::Empty => return None,
                 Steal::Retry => std::hint::spin_loop(),
             }
         }
+    }
+
+    /// Puts a batch in its places, and gives one that may run.
+    fn arrive(&self, first: T) -> Option<T> {
+        let mut runs = None;
+        let mut next = Some(first);
+        while let Some(item) = next {
+            if item.take_mark() {
+                self.give_way(item);
+            } else if runs.is_none() {
+                runs = Some(item);
+            } else {
+                self.push(item);
+            }
+            next = self.landing.pop();
+        }
+        // If there was nobody to give way to, that is where they are.
+        runs.or_else(|| self.pop_ring())
     }
 
     /// Makes an item the next to run. True if another had to be queued for it: a backlog.
@@ -297,34 +310,65 @@ impl<T: Item> RunQueue<T> {
         }
     }
 
-    /// Not inlined: as for `overflow`.
-    #[inline(never)]
-    fn nurse(&self, item: T) {
-        if self.nursery.len() < NURSERY {
-            self.is_crowded.set(true);
-            self.nursery.push(item);
-        } else {
-            self.global.push(item);
+    #[inline]
+    fn nurse(&self, newborn: T) {
+        match self.far.nursery.push(newborn.into_pointer()) {
+            Ok(()) => {
+                self.born.set(self.born.get().wrapping_add(1));
+                self.is_crowded.set(true);
+            }
+            // SAFETY: it is what was to be put in.
+            Err(back) => self.push_global(unsafe { T::from_pointer(back) }),
         }
     }
 
-    /// An item that was running goes behind all others here.
+    /// Not inlined: as for `overflow`.
+    #[cold]
+    #[inline(never)]
+    fn push_global(&self, item: T) {
+        self.global.push(item);
+    }
+
+    /// An item that was running goes behind all newborns there are, and all that wait in the ring.
     #[inline]
     pub(crate) fn give_way(&self, item: T) {
-        if self.is_crowded.get() {
-            self.give_way_to_newborns(item);
+        if self.is_crowded.get() && !self.far.nursery.is_empty() {
+            self.spend(item);
         } else {
             self.push(item);
         }
     }
 
-    /// Not inlined: as for `overflow`.
+    #[cold]
+    fn spend(&self, item: T) {
+        if self.far.spent.len() == 0 {
+            self.spent_at.set(self.born.get());
+        }
+        if let Err(back) = self.far.spent.push(item.into_pointer()) {
+            // SAFETY: it is what was to be put in.
+            let item = unsafe { T::from_pointer(back) };
+            item.mark_spent();
+            self.push_global(item);
+        }
+    }
+
+    /// Lets what is spent go to the ring, if it has waited long enough.
+    #[inline]
+    fn release_spent(&self) {
+        if self.far.spent.len() != 0 {
+            self.release_if_due();
+        }
+    }
+
+    #[cold]
     #[inline(never)]
-    fn give_way_to_newborns(&self, item: T) {
-        if self.nursery.is_empty() {
-            self.push(item);
-        } else {
-            self.spent.push(item);
+    fn release_if_due(&self) {
+        let left = self.born.get().wrapping_sub(self.far.nursery.len() as u32);
+        if left.wrapping_sub(self.spent_at.get()) as i32 >= 0 {
+            while let Some((first, _)) = self.far.spent.pop() {
+                // SAFETY: put in by `spend`, as a pointer; whoever takes it out has it alone.
+                self.push(unsafe { T::from_pointer(first) });
+            }
         }
     }
 
@@ -351,18 +395,29 @@ impl<T: Item> RunQueue<T> {
         {
             return Some(newborn);
         }
-        match self.far.ring.pop() {
-            Some((first, next)) => {
-                T::prefetch(next);
-                // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
-                Some(unsafe { T::from_pointer(first) })
-            }
-            None if self.is_crowded.get() => self.pop_crowd(),
-            None => None,
+        let first = self.pop_ring();
+        if first.is_none() && self.is_crowded.get() {
+            return self.pop_crowd();
         }
+        first
     }
 
-    /// From the nursery or what is spent, with an empty ring.
+    #[inline(always)]
+    fn pop_ring(&self) -> Option<T> {
+        let (first, next) = self.far.ring.pop()?;
+        T::prefetch(next);
+        // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
+        Some(unsafe { T::from_pointer(first) })
+    }
+
+    #[inline]
+    fn pop_nursery(&self) -> Option<T> {
+        let newest = self.far.nursery.pop()?;
+        // SAFETY: put in by `nurse`, as a pointer; whoever takes it out has it alone.
+        Some(unsafe { T::from_pointer(newest) })
+    }
+
+    /// The next when the ring is empty.
     #[inline]
     fn pop_crowd(&self) -> Option<T> {
         if !self.global.is_empty()
@@ -370,38 +425,45 @@ impl<T: Item> RunQueue<T> {
         {
             return Some(first);
         }
-        if let Some(newest) = self.nursery.pop() {
+        self.release_spent();
+        if let Some(first) = self.pop_ring() {
+            return Some(first);
+        }
+        if let Some(newest) = self.pop_nursery() {
             return Some(newest);
         }
-        let spent = self.spent.pop();
-        self.is_crowded.set(spent.is_some());
-        spent
-    }
-
-    /// Any item but what is next: for a processor that is put away. Unlike `pop`, which may take from the
-    /// global queue, it comes to an end.
-    pub(crate) fn take_any(&self) -> Option<T> {
-        if let Some((first, _)) = self.far.ring.pop() {
-            // SAFETY: as in `pop`.
-            return Some(unsafe { T::from_pointer(first) });
-        }
-        self.nursery.pop().or_else(|| self.spent.pop())
+        // What is spent waits for nobody now.
+        self.release_spent();
+        let first = self.pop_ring();
+        self.is_crowded.set(first.is_some());
+        first
     }
 
     /// One that has a turn by invariant 3.
     #[inline(never)]
     fn pop_in_turn(&self, turn: u32) -> Option<T> {
-        let is_born = !self.nursery.is_empty();
-        let found = match turn % OLDEST_TURN {
-            0 if is_born => steal(&self.far.nursery, Stealer::steal),
-            HALF_WAY => self.spent.pop(),
-            _ if is_born => self.nursery.pop(),
-            _ => self.spent.pop(),
-        };
-        if !is_born && found.is_none() {
-            self.is_crowded.set(false);
+        self.release_spent();
+        if turn.is_multiple_of(OLDEST_TURN) || self.oldest_is_due.take() {
+            let oldest = self.far.nursery.steal()?;
+            // SAFETY: as in `pop_nursery`.
+            return Some(unsafe { T::from_pointer(oldest) });
         }
-        found
+        self.pop_nursery()
+    }
+
+    /// The next turn of the nursery is the oldest's.
+    pub(crate) fn serve_oldest(&self) {
+        self.oldest_is_due.set(true);
+    }
+
+    /// Any item but what is next: for a processor that is put away. Unlike `pop`, which may take from the
+    /// global queue, it comes to an end.
+    pub(crate) fn take_any(&self) -> Option<T> {
+        self.pop_ring().or_else(|| self.pop_nursery()).or_else(|| {
+            let (first, _) = self.far.spent.pop()?;
+            // SAFETY: put in by `spend`, as a pointer; whoever takes it out has it alone.
+            Some(unsafe { T::from_pointer(first) })
+        })
     }
 
     /// The time slice is spent: what is in `runnext` goes through the queue as well.

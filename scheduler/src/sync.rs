@@ -8,7 +8,14 @@
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-pub(crate) use crossbeam_deque::{Injector, Steal, Stealer, Worker};
+pub(crate) use crossbeam_deque::{Injector, Steal, Worker};
+
+/// Null pointers, in memory that the system gives zeroed, and only when it is touched.
+pub(crate) fn null_pointers<T, const N: usize>() -> Box<[AtomicPtr<T>; N]> {
+    let zeroed = Box::<[AtomicPtr<T>; N]>::new_zeroed();
+    // SAFETY: a null pointer is all zeroes.
+    unsafe { zeroed.assume_init() }
+}
 
 /// `std::cell::UnsafeCell` with loom's interface.
 #[derive(Debug)]

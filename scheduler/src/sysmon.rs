@@ -42,7 +42,7 @@ const SOON_LATE: u64 = 1_000_000;
 /// Events and timers that have waited for this long are seen to by sysmon itself.
 const LATE: u64 = 10_000_000;
 /// How long a goroutine may keep its processor while others wait, in nanoseconds.
-const TIME_SLICE: u64 = 10_000_000;
+pub(crate) const TIME_SLICE: u64 = 10_000_000;
 /// Time between two reports of refused threads, in nanoseconds.
 const REPORT_PAUSE: u64 = 1_000_000_000;
 /// The stack of the thread, in bytes.

@@ -64,6 +64,17 @@ fn a_ticker_beside_four_hogs_is_on_time() {
 
 #[test]
 fn a_goroutine_that_only_spawns_starves_nobody_and_waits_for_them() {
+    only_spawns(Duration::ZERO);
+}
+
+/// It is mostly outside the runtime when its slice ends, and loses its processor.
+#[test]
+fn a_goroutine_that_spawns_now_and_then_starves_nobody_and_waits_for_them() {
+    only_spawns(Duration::from_micros(20));
+}
+
+/// A goroutine spawns, with a pause of its own code each time.
+fn only_spawns(pause: Duration) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let s = scheduler(1);
     s.handle().run(|| {
@@ -78,13 +89,16 @@ fn a_goroutine_that_only_spawns_starves_nobody_and_waits_for_them() {
                 while !stop.load(Ordering::Relaxed) {
                     let children_of_one = children.clone();
                     go(move || children_of_one.fetch_add(1, Ordering::Relaxed));
+                    started += 1;
                     if last.elapsed() > Duration::from_millis(1) {
                         // Others have run: it was given another turn.
                         turns += 1;
                         most = most.max(started - children.load(Ordering::Relaxed));
                     }
-                    started += 1;
                     last = Instant::now();
+                    while last.elapsed() < pause {
+                        std::hint::spin_loop();
+                    }
                 }
                 (started, turns, most)
             }

@@ -228,7 +228,6 @@ fn timers_of_a_processor_that_is_put_away_fire_on_time() {
     });
 }
 
-/// Many resizers at once, from goroutines and threads, beside work that has to be done.
 /// The newborns, and who gave way to them, go to the others.
 #[test]
 fn what_waits_on_a_processor_that_is_put_away_runs() {
@@ -270,6 +269,7 @@ fn what_waits_on_a_processor_that_is_put_away_runs() {
     }
 }
 
+/// Many resizers at once, from goroutines and threads, beside work that has to be done.
 #[test]
 fn resizes_race() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,8 @@ mod home;
 mod idle;
 #[path = "../src/life.rs"]
 mod life;
+#[path = "../src/nursery.rs"]
+mod nursery;
 #[path = "../src/park_token.rs"]
 mod park_token;
 #[path = "../src/resize.rs"]
@@ -44,7 +46,13 @@ mod wait_word;
 
 /// What `crate::sync` means in the included files: loom, with fences that can be taken out.
 mod sync {
-    pub use crate::deque::{Injector, Steal, Stealer, Worker};
+    pub fn null_pointers<T, const N: usize>() -> Box<[AtomicPtr<T>; N]> {
+        Box::new(std::array::from_fn(
+            |_| AtomicPtr::new(std::ptr::null_mut()),
+        ))
+    }
+
+    pub use crate::deque::{Injector, Steal, Worker};
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
     pub use loom::sync::{Arc, Mutex, MutexGuard};

@@ -14,6 +14,8 @@ mod handshake;
 mod home;
 #[path = "../src/idle.rs"]
 mod idle;
+#[path = "../src/nursery.rs"]
+mod nursery;
 #[path = "../src/park_token.rs"]
 mod park_token;
 #[path = "../src/resize.rs"]
@@ -33,7 +35,13 @@ mod wait_word;
 
 /// What `crate::sync` means in the included files.
 mod sync {
-    pub use crate::deque::{Injector, Steal, Stealer, Worker};
+    pub fn null_pointers<T, const N: usize>() -> Box<[AtomicPtr<T>; N]> {
+        Box::new(std::array::from_fn(
+            |_| AtomicPtr::new(std::ptr::null_mut()),
+        ))
+    }
+
+    pub use crate::deque::{Injector, Steal, Worker};
     pub use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
     pub use shuttle::sync::{Arc, Mutex, MutexGuard};
 }

@@ -30,6 +30,13 @@ impl Item for Runnable {
     fn is_newborn(&self) -> bool {
         self.0.addr().get() & NEWBORN != 0
     }
+
+    // None of them goes to the global queue.
+    fn mark_spent(&self) {}
+
+    fn take_mark(&self) -> bool {
+        false
+    }
 }
 
 impl Runnable {
