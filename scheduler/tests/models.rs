@@ -144,6 +144,8 @@ mod home_models;
 mod idle_models;
 #[path = "models/life_models.rs"]
 mod life_models;
+#[path = "models/nursery_models.rs"]
+mod nursery_models;
 #[path = "models/resize_models.rs"]
 mod resize_models;
 #[path = "models/run_queue_models.rs"]

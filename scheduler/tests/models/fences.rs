@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 use std::time::Instant;
 
 use crate::sync::{MISSED, WITHOUT};
-use crate::{home_models, idle_models, resize_models};
+use crate::{home_models, idle_models, nursery_models, resize_models};
 
 /// One model, by name.
 #[derive(Clone, Copy)]
@@ -69,6 +69,13 @@ fn every_fence_is_needed() {
             include_str!("../../src/home.rs"),
             2,
             &home_models::MODELS,
+        ),
+        // The owner's, the thief's.
+        (
+            "/nursery.rs",
+            include_str!("../../src/nursery.rs"),
+            2,
+            &nursery_models::MODELS,
         ),
     ];
     for (file, source, count, models) in sources {
