@@ -101,7 +101,8 @@ impl<T> Nursery<T> {
             return None;
         }
         let newest = bottom.wrapping_sub(1);
-        self.bottom.0.store(newest, Ordering::Relaxed);
+        // Release: who sees this one does not see the one of `push`.
+        self.bottom.0.store(newest, Ordering::Release);
         // With the thief's: it sees `newest`, or we see its `top`.
         fence(Ordering::SeqCst);
         let top = self.top.0.load(Ordering::Relaxed);
