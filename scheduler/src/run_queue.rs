@@ -443,6 +443,11 @@ impl<T: Item> RunQueue<T> {
     #[inline(never)]
     fn pop_in_turn(&self, turn: u32) -> Option<T> {
         self.release_spent();
+        if self.far.nursery.is_empty() {
+            // Thieves may have emptied it since the look at what is spent.
+            self.is_crowded.set(self.far.spent.len() != 0);
+            return None;
+        }
         if turn.is_multiple_of(OLDEST_TURN) || self.oldest_is_due.take() {
             let oldest = self.far.nursery.steal()?;
             // SAFETY: as in `pop_nursery`.
