@@ -33,7 +33,7 @@ const BOUNDS: [(&str, f64); 12] = [
     ("rwlock", 16.1),       // counted: 14.9
     ("timer", 329.4),       // counted: 305.0
     ("park", 874.2),        // counted: 809.5
-    ("blocking", 509.8),    // counted: 472.0
+    ("blocking", 495.9),    // counted: 459.2
 ];
 
 /// How far above the count a new bound is put.
