@@ -28,6 +28,13 @@ pub(crate) struct Growth {
     pub(crate) steps: Vec<(u64, Work)>,
 }
 
+impl Growth {
+    /// Whether `word` is in its title.
+    pub(crate) fn matches(&self, word: &str) -> bool {
+        self.title.contains(word)
+    }
+}
+
 const TASKS: [u64; 6] = [10, 100, 1000, 10_000, 100_000, 1_000_000];
 const CONNECTIONS: [u64; 5] = [1, 10, 100, 1000, 10_000];
 

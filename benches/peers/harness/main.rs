@@ -33,11 +33,11 @@ use crate::rows::Row;
 /// Measures Marmot beside Go, tokio and may.
 ///
 /// Builds what can be built here, says what is missing, runs the programs interleaved, checks every
-/// answer, and prints medians, spreads and ratios. All of it takes about an hour; --only and --runs
+/// answer, and prints medians, spreads and ratios, line by line as they are known. All of it takes about an hour; --only and --runs
 /// make it shorter.
 #[derive(Parser, Debug)]
 struct Args {
-    /// Rows to measure: those whose title or workload contains one of these words.
+    /// Rows to measure, and kinds of growth: those whose title or workload contains one of these words.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Numbers of processors to measure with.
@@ -90,27 +90,38 @@ fn compare(args: &Args) -> Result<bool, Box<dyn Error>> {
         rows.iter().for_each(|row| println!("{}", row.title));
         return Ok(true);
     }
-    if rows.is_empty() && !args.growth {
+    let growths: Vec<_> = growth::all()
+        .into_iter()
+        .filter(|_| args.growth)
+        .filter(|growth| args.only.is_empty() || args.only.iter().any(|word| growth.matches(word)))
+        .collect();
+    if rows.is_empty() && growths.is_empty() {
         return Err("no row has such a title (--list prints all)".into());
     }
     let wanted = wanted(&args.peers)?;
-    let (programs, missing) = programs::build(&wanted, args.growth || rows.iter().any(Row::serves));
+    let (programs, missing) =
+        programs::build(&wanted, !growths.is_empty() || rows.iter().any(Row::serves));
     for (runtime, why) in &missing {
         eprintln!("{runtime} is left out: {why}");
     }
     let mut measurer = Measurer::new(&programs, args.runs.max(1), args.seconds.max(1));
-    let lines = measurer.lines(&rows, &args.procs);
-    let curves = match args.growth {
-        true => measurer.curves(args.procs.iter().copied().max().unwrap_or(1)),
-        false => Vec::new(),
-    };
-    let text = table::markdown(&lines);
-    println!("{}\n{text}\n{}", measurer.machine(), table::summary(&lines));
+    println!("{}", measurer.machine());
+    if !rows.is_empty() {
+        print!("{}", table::HEAD);
+    }
+    let lines = measurer.lines(&rows, &args.procs, |line| println!("{}", table::one(line)));
+    let most = args.procs.iter().copied().max().unwrap_or(1);
+    let curves = measurer.curves(&growths, most, |title, size, runtime, cost| {
+        println!("{title}: {size}: {runtime} {cost:.1}");
+    });
+    if !rows.is_empty() {
+        println!("{}", table::summary(&lines));
+    }
     for wrong in measurer.wrong() {
         println!("WRONG: {wrong}");
     }
     if let Some(path) = &args.markdown {
-        fs::write(path, &text)?;
+        fs::write(path, table::markdown(&lines))?;
     }
     if let Some(path) = &args.json {
         let all = json!({

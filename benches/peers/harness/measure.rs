@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::growth::{self, Curve};
+use crate::growth::{Curve, Growth};
 use crate::programs::{self, Program, Runtime};
 use crate::rows::{Better, Row, Work};
 use crate::run::{self, Failure, Sample};
@@ -43,8 +43,14 @@ impl<'p> Measurer<'p> {
         &self.wrong
     }
 
-    /// Measures all rows with each number of processors. Rows that share their work share its runs.
-    pub(crate) fn lines(&mut self, rows: &[Row], procs: &[usize]) -> Vec<Line> {
+    /// Measures all rows with each number of processors, and gives each line to `print` as soon as it
+    /// is known. Rows that share their work share its runs.
+    pub(crate) fn lines(
+        &mut self,
+        rows: &[Row],
+        procs: &[usize],
+        print: impl Fn(&Line),
+    ) -> Vec<Line> {
         let mut lines: Vec<Line> = Vec::new();
         let mut done: Vec<(usize, Work, Measured)> = Vec::new();
         for row in rows {
@@ -57,16 +63,24 @@ impl<'p> Measurer<'p> {
                     done.push((procs, row.work.clone(), measured));
                     done.len() - 1
                 });
-                lines.push(line(row, procs, &done[known].2));
+                let line = line(row, procs, &done[known].2);
+                print(&line);
+                lines.push(line);
             }
         }
         lines
     }
 
-    /// Measures growth with `procs` processors.
-    pub(crate) fn curves(&mut self, procs: usize) -> Vec<Curve> {
+    /// Measures growth of `kinds` with `procs` processors, and gives each point to `print`: the title,
+    /// the size, the runtime and the cost.
+    pub(crate) fn curves(
+        &mut self,
+        kinds: &[Growth],
+        procs: usize,
+        print: impl Fn(&str, u64, Runtime, f64),
+    ) -> Vec<Curve> {
         let mut curves: Vec<Curve> = Vec::new();
-        for growth in growth::all() {
+        for growth in kinds {
             let title = format!("{} (P={procs})", growth.title);
             let mut points: BTreeMap<Runtime, Vec<(f64, f64)>> = BTreeMap::new();
             for (size, work) in &growth.steps {
@@ -76,6 +90,7 @@ impl<'p> Measurer<'p> {
                     // The plain way: a curve is of one program.
                     let figures = figures(samples, growth.figure, growth.scale);
                     if let (false, Some(cost)) = (way.contains('='), stats::median(&figures)) {
+                        print(&title, *size, *runtime, cost);
                         points
                             .entry(*runtime)
                             .or_default()

@@ -99,27 +99,34 @@ impl Line {
     }
 }
 
-/// The whole table in Markdown, which is readable as it is.
+/// The head of the table in Markdown, which is readable as it is.
+pub(crate) const HEAD: &str = "| row | P | unit | Marmot | Go | tokio | may | / Go | budget | / tokio | / may | |\n\
+     |---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
+
+/// The whole table in Markdown.
 pub(crate) fn markdown(lines: &[Line]) -> String {
-    let mut text = String::from(
-        "| row | P | unit | Marmot | Go | tokio | may | / Go | budget | / tokio | / may | |\n\
-         |---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
-    );
+    let mut text = String::from(HEAD);
     for line in lines {
-        let mut fields = vec![
-            line.row.title.clone(),
-            line.procs.to_string(),
-            line.row.unit.to_owned(),
-        ];
-        fields.extend(Runtime::ALL.map(|runtime| figure(line, runtime)));
-        fields.push(over(line.ratio(Runtime::Go)));
-        fields.push(budget(&line.row));
-        fields.push(over(line.ratio(Runtime::Tokio)));
-        fields.push(over(line.ratio(Runtime::May)));
-        fields.push(verdict(line));
-        text.push_str(&format!("| {} |\n", fields.join(" | ")));
+        text.push_str(&one(line));
+        text.push('\n');
     }
     text
+}
+
+/// One line of the table in Markdown.
+pub(crate) fn one(line: &Line) -> String {
+    let mut fields = vec![
+        line.row.title.clone(),
+        line.procs.to_string(),
+        line.row.unit.to_owned(),
+    ];
+    fields.extend(Runtime::ALL.map(|runtime| figure(line, runtime)));
+    fields.push(over(line.ratio(Runtime::Go)));
+    fields.push(budget(&line.row));
+    fields.push(over(line.ratio(Runtime::Tokio)));
+    fields.push(over(line.ratio(Runtime::May)));
+    fields.push(verdict(line));
+    format!("| {} |", fields.join(" | "))
 }
 
 fn figure(line: &Line, runtime: Runtime) -> String {
