@@ -234,10 +234,21 @@ impl<T: Item> RunQueue<T> {
     /// queue first: the owner looks there too, so nobody need be told.
     #[inline]
     pub(crate) fn push(&self, item: T) {
-        let mut pointer = item.into_pointer();
-        while let Err(back) = self.far.ring.push(pointer) {
-            pointer = back;
+        if let Err(back) = self.far.ring.push(item.into_pointer()) {
+            self.push_to_full(back);
+        }
+    }
+
+    /// Not inlined, so that `push` needs no registers for it.
+    #[cold]
+    #[inline(never)]
+    fn push_to_full(&self, mut pointer: NonNull<T::Target>) {
+        loop {
             self.overflow();
+            match self.far.ring.push(pointer) {
+                Ok(()) => return,
+                Err(back) => pointer = back,
+            }
         }
     }
 
@@ -373,7 +384,10 @@ impl<T: Item> RunQueue<T> {
     }
 
     /// The next to run: in the order above, but for invariants 2 and 3.
-    #[inline]
+    ///
+    /// What is inlined is the way of a hand-off and that of a goroutine in the ring; the others are calls,
+    /// so that these two need no registers for them.
+    #[inline(always)]
     pub(crate) fn pop(&self) -> Option<T> {
         let in_a_row = &self.far.in_a_row;
         if let Some(next) = self.take_next() {
@@ -382,9 +396,7 @@ impl<T: Item> RunQueue<T> {
                 in_a_row.store(turns, Ordering::Relaxed);
                 return Some(next);
             }
-            // It had its share: once through the queue, so that a pair that hands over to each
-            // other for ever does not starve the rest.
-            self.line_up(next);
+            self.had_its_share(next);
         }
         in_a_row.store(0, Ordering::Relaxed);
         let turn = self.turn.get().wrapping_add(1);
@@ -400,6 +412,14 @@ impl<T: Item> RunQueue<T> {
             return self.pop_crowd();
         }
         first
+    }
+
+    /// What was next goes once through the queue, so that a pair that hands over to each other for ever
+    /// does not starve the rest.
+    #[cold]
+    #[inline(never)]
+    fn had_its_share(&self, next: T) {
+        self.line_up(next);
     }
 
     #[inline(always)]
@@ -418,7 +438,7 @@ impl<T: Item> RunQueue<T> {
     }
 
     /// The next when the ring is empty.
-    #[inline]
+    #[inline(never)]
     fn pop_crowd(&self) -> Option<T> {
         if !self.global.is_empty()
             && let Some(first) = self.take_global(GLOBAL_BATCH)
