@@ -22,12 +22,13 @@
 //! `vm.max_map_count` ends it at about 32,000 stacks: an error that names the limit.
 //!
 //! **Giving memory back.** The pages of a stack stay with it when its goroutine ends, for the next
-//! one, and twice something is done about that. A processor looks at a few of the stacks in its cache,
-//! every tenth of a second at most, and gives their deep part back ([`Trimmer`]), so that a recursion that was deep
-//! once does not hold its pages for ever. And [`scavenge`] takes the free slots that were not used
-//! for a second (`free_list.rs`): it keeps some, with shallow stacks, and gives the memory of
-//! the others back, the page of the control block included; they are *cold* then. What stays of a
-//! cold slot is its part of the page tables, 512 bytes, which hold its guard.
+//! one, and three things are done about that. A processor looks at a few of the stacks in its cache,
+//! every tenth of a second at most, and gives their deep part back ([`Trimmer`]), so that a recursion
+//! that was deep once does not hold its pages for ever. What an idle processor has beyond a few goes
+//! to the arena (`chores.rs`). And [`scavenge`] takes the free slots that were not used for a second
+//! (`free_list.rs`): it keeps some, with shallow stacks, and gives the memory of the others back, the
+//! page of the control block included; they are *cold* then. What stays of a cold slot is its part of
+//! the page tables, 512 bytes, which hold its guard.
 //!
 //! # Invariants
 //!

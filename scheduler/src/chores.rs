@@ -1,6 +1,7 @@
 //! Sysmon's chores: what has to be done now and then, by somebody, and is no part of its watch.
 //!
-//! - the memory of stacks that lie idle is given back (`arena::scavenge`);
+//! - the memory of stacks that lie idle is given back (`arena::scavenge`), those in the caches of idle
+//!   processors included, but for a few;
 //! - the number of processors follows what the process is allowed, while nobody has set it
 //!   (`limits.rs`), looked up once a second while anything runs;
 //! - a line on the state of the scheduler is printed, if `MARMOT_DEBUG` asks for it (`trace.rs`);
@@ -12,10 +13,11 @@
 
 use std::time::Duration;
 
-use crate::arena;
+use crate::arena::{self, Slot};
 use crate::clock;
 use crate::deadlock::{self, Verdict};
 use crate::limits::Limits;
+use crate::processor::SURPLUS_STACKS;
 use crate::sched::Sched;
 use crate::trace::Trace;
 
@@ -39,6 +41,8 @@ pub(crate) struct Chores {
     limits_at: u64,
     limits: Limits,
     trace: Option<Trace>,
+    /// Stacks on their way out of a processor's cache.
+    surplus: Vec<Slot>,
     /// How often in a row a deadlock was not certain.
     unsure: u32,
 }
@@ -51,6 +55,7 @@ impl Chores {
             limits_at: now + LIMITS_PAUSE,
             limits: Limits::of_process(),
             trace: Trace::new(&sched.config.debug),
+            surplus: Vec::with_capacity(SURPLUS_STACKS),
             unsure: 0,
         }
     }
@@ -59,7 +64,7 @@ impl Chores {
     pub(crate) fn look(&mut self, sched: &Sched) {
         let now = clock::now();
         self.unsure = 0;
-        self.scavenge(now, SCAVENGE_TIME);
+        self.scavenge(sched, now, SCAVENGE_TIME);
         if let Some(trace) = &mut self.trace {
             trace.look(sched, now);
         }
@@ -75,11 +80,27 @@ impl Chores {
         }
     }
 
-    fn scavenge(&mut self, now: u64, budget: Duration) {
+    fn scavenge(&mut self, sched: &Sched, now: u64, budget: Duration) {
         if now >= self.scavenge_at {
             self.scavenge_at = now + SCAVENGE_PAUSE;
+            self.empty_caches(sched);
             if arena::wants_scavenging() {
                 arena::scavenge(budget);
+            }
+        }
+    }
+
+    /// Has idle processors keep a few stacks each: the scavenger finds the others.
+    fn empty_caches(&mut self, sched: &Sched) {
+        let mut place = 0;
+        // One at a time, for the list is locked, and what is taken is given back outside of that. If the
+        // list changes in between, one may be missed, till the next time.
+        while let Some(()) = sched.lot.with_idle(place, |p| {
+            p.take_surplus_stacks(&mut self.surplus);
+        }) {
+            place += 1;
+            if !self.surplus.is_empty() {
+                arena::give_back(sched.class, self.surplus.drain(..));
             }
         }
     }
@@ -87,7 +108,9 @@ impl Chores {
     /// The same when all is at rest. After how long to look again; `None`: not by itself.
     pub(crate) fn at_rest(&mut self, sched: &Sched) -> Option<Duration> {
         let now = clock::now();
-        self.scavenge(now, SCAVENGE_TIME_AT_REST);
+        self.scavenge(sched, now, SCAVENGE_TIME_AT_REST);
+        // Whether or not it was time for that: nobody may come back.
+        self.empty_caches(sched);
         let mut again = arena::wants_scavenging().then_some(Duration::from_nanos(SCAVENGE_PAUSE));
         let mut sooner = |pause: Duration| {
             again = Some(again.map_or(pause, |other| other.min(pause)));

@@ -261,6 +261,12 @@ impl ParkLot {
         lists.sleepers.len() + lists.reserved.len()
     }
 
+    /// Calls `f` with one of the idle processors, which stays on the list; `None` if there are not so
+    /// many. Under the lock, as long as `f` takes.
+    pub(crate) fn with_idle<R>(&self, place: usize, f: impl FnOnce(&P) -> R) -> Option<R> {
+        self.lock().idle.get(place).map(|p| f(p))
+    }
+
     /// All sleepers, taken off the lists: for the end of the scheduler.
     pub(crate) fn drain_sleepers(&self) -> Vec<Arc<Sleeper>> {
         let mut lists = self.lock();

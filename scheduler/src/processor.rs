@@ -19,6 +19,10 @@ use crate::timers::Timers;
 
 /// Free stacks a processor keeps for itself; half of them move when it has too many or none.
 const STACK_CACHE: usize = 256;
+/// How many of these stay while it lies idle: 1 MiB of memory at the most, if they are shallow.
+const IDLE_STACKS: usize = 64;
+/// The most that [`take_surplus_stacks`](P::take_surplus_stacks) takes.
+pub(crate) const SURPLUS_STACKS: usize = STACK_CACHE - IDLE_STACKS;
 /// Promises of stacks that a processor takes at once.
 const PROMISES: usize = 64;
 /// Goroutine ids taken from the shared counter at once.
@@ -307,6 +311,13 @@ impl P {
     /// and before the processor goes idle. The depth of free stacks is forgotten.
     pub(crate) fn trim_stacks(&self) {
         self.trimmer.visit(&self.stacks.borrow(), self.class);
+    }
+
+    /// Takes the free stacks that an idle processor need not keep: those that it would use last.
+    pub(crate) fn take_surplus_stacks(&self, into: &mut Vec<Slot>) {
+        let mut stacks = self.stacks.borrow_mut();
+        let surplus = stacks.len().saturating_sub(IDLE_STACKS);
+        into.extend(stacks.drain(..surplus));
     }
 
     /// Gives all free stacks to the arena.

@@ -173,6 +173,42 @@ fn a_recursion_that_was_deep_once_is_forgotten() {
 }
 
 #[test]
+fn processors_at_rest_keep_few_stacks() {
+    const DEEP: usize = 160 << 10;
+    let name = "processors_at_rest_keep_few_stacks";
+    in_each_setting(name, |s| {
+        let count = 250 * s.handle().max_procs();
+        let (before, peak) = s.handle().run(|| {
+            crowd(count);
+            let before = resident();
+            let handles = parked(count, || {
+                let top = 0_u8;
+                assert!(use_stack((&raw const top).addr(), DEEP) > 0);
+            });
+            let peak = resident();
+            for handle in &handles {
+                handle.goroutine().unpark();
+            }
+            for handle in handles {
+                handle.join().unwrap();
+            }
+            (before, peak)
+        });
+        assert!(peak > before + (count * DEEP / 2) as u64, "{before} {peak}");
+        // Nothing runs any more. Each processor may keep 64 as they are; of the others 16 KiB stay.
+        let begin = Instant::now();
+        let mut after = peak;
+        while after > before + (peak - before) / 2 {
+            std::thread::sleep(Duration::from_millis(10));
+            after = resident();
+            let took = begin.elapsed();
+            assert!(took < Duration::from_secs(20), "{before} {peak} {after}");
+        }
+        println!("before {before}, peak {peak}, after {after}");
+    });
+}
+
+#[test]
 fn a_large_stack_is_given_back_too() {
     const SIZE: usize = 8 << 20;
     let name = "a_large_stack_is_given_back_too";
