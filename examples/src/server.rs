@@ -167,6 +167,14 @@ impl Server {
         })
     }
 
+    /// Where it listens: with the port that it was given, if it asked for any.
+    ///
+    /// # Errors
+    /// Those of the socket; none is expected.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
     /// The connections, for whoever wants to count them.
     pub fn state(&self) -> &Arc<State> {
         &self.state
@@ -187,7 +195,7 @@ impl Server {
         let _ = writeln!(
             io::stdout(),
             "listening on {} with {} processors",
-            self.listener.local_addr()?,
+            self.local_addr()?,
             rt.max_procs()
         );
         rt.run(|| {

@@ -137,6 +137,13 @@ fn hello_and_info_say_what_it_is() {
     ] {
         assert!(info.contains(text), "{info}");
     }
+    // The real one: it asked for port 0.
+    let port = server.addr.port();
+    assert_eq!(kv_client::info(server.addr, "tcp_port"), u64::from(port));
+    assert_eq!(
+        cli(server.addr, &["CONFIG", "GET", "port"]),
+        format!("port\n{port}")
+    );
     let stats = cli(server.addr, &["INFO", "stats"]);
     assert!(
         stats.starts_with("# Stats") && !stats.contains("# Server"),

@@ -53,7 +53,8 @@ pub struct Settings {
 /// ```
 pub fn run(rt: &Runtime, settings: &Settings) -> io::Result<()> {
     let server = Server::bind(settings.addr, &settings.server)?;
-    let shared = Arc::new(Shared::new(settings, server.state().clone()));
+    let port = server.local_addr()?.port();
+    let shared = Arc::new(Shared::new(settings, server.state().clone(), port));
     rt.run(|| Store::expire_in_background(&shared.store));
     server.run(rt, move |connection| connection::serve(connection, &shared))
 }
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) max_backlog: usize,
     pub(crate) server: Arc<State>,
+    /// Where it listens.
     pub(crate) port: u16,
     pub(crate) start: Instant,
     /// Requests that were answered. Connections add what they counted whenever they write.
@@ -75,14 +77,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(settings: &Settings, server: Arc<State>) -> Shared {
+    fn new(settings: &Settings, server: Arc<State>, port: u16) -> Shared {
         Shared {
             store: Arc::new(Store::new(settings.max_memory)),
             topics: Topics::new(),
             limits: Limits::new(settings.max_value),
             max_backlog: settings.max_backlog,
             server,
-            port: settings.addr.port(),
+            port,
             start: Instant::now(),
             commands: AtomicU64::new(0),
             subscribers: AtomicUsize::new(0),
