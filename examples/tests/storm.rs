@@ -9,54 +9,31 @@ mod common;
 #[allow(dead_code, reason = "each test file uses some of it")]
 #[path = "common/load.rs"]
 mod load;
+#[allow(dead_code, reason = "each test file uses some of it")]
+#[path = "common/storms.rs"]
+mod storms;
 #[path = "common/watch.rs"]
 mod watch;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::Server;
+use storms::{
+    KEPT, LIMIT, SLACK, alone, calms_down, connect, crowd, ends_well, reset_at_close, seed,
+};
 use watch::{Usage, settle, signal, state, steady, usage};
 
-const LIMIT: Duration = Duration::from_secs(30);
 const ACTIVE: usize = 50;
-
-/// One storm at a time: each counts what the server has, and some want most of the descriptors that
-/// this process may have.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn echo() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echo"));
     command.args(["--addr", "127.0.0.1:0"]);
     command
-}
-
-fn seed() -> u64 {
-    let seed = match std::env::var("MARMOT_SEED") {
-        Ok(text) => text.parse().expect("MARMOT_SEED is a number"),
-        Err(_) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.unwrap().as_nanos() as u64
-        }
-    };
-    println!("MARMOT_SEED={seed}");
-    seed
-}
-
-fn connect(addr: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    stream.set_write_timeout(Some(LIMIT)).unwrap();
-    stream
 }
 
 /// Sends `bytes` and expects them back.
@@ -75,27 +52,6 @@ fn at_rest(server: &Server) -> Usage {
     rest.descriptors -= 1;
     println!("{rest:?}");
     rest
-}
-
-/// Memory that may be kept after a storm: by the allocator, and by caches that the next one uses.
-const KEPT: usize = 40 * 1024;
-/// The same after a small storm, or after one that was there before.
-const SLACK: usize = 12 * 1024;
-
-/// Waits until the server has what it had, and `connections` more. Some threads are kept as spare
-/// ones.
-fn calms_down(server: &Server, rest: Usage, connections: usize, kept: usize) {
-    let now = settle(server.pid(), LIMIT, |now| {
-        now.descriptors == rest.descriptors + connections
-            && now.threads <= rest.threads + 8
-            && now.kilobytes <= rest.kilobytes + kept
-    });
-    println!("{rest:?} -> {now:?} with {connections} connections");
-}
-
-fn ends_well(server: Server) {
-    server.terminate();
-    assert_eq!(server.wait(Duration::from_secs(10)).code(), Some(0));
 }
 
 /// Does `storm` while active clients have every byte of theirs checked, then ends the server.
@@ -125,16 +81,11 @@ fn beside_active_clients(server: Server, storm: impl FnOnce(&Server)) {
 #[test]
 fn ten_thousand_idle_connections_disturb_nobody() {
     let _alone = alone();
-    // Here and in the server, which has the same limit.
-    let most = marmot_examples::raise_open_file_limit().unwrap() as usize;
-    let count = 10_000.min(most - 500);
-    println!("{count} idle connections of 10000; {most} open files are allowed");
+    let count = crowd();
     let server = Server::start(&mut echo());
     let rest = at_rest(&server);
     beside_active_clients(server, |server| {
-        let mut before = rest;
-        let mut kept = KEPT;
-        // What the first crowd leaves behind is there for the second.
+        // What the first crowd leaves behind is there for the second, which leaves no more.
         for _ in 0..2 {
             let idle: Vec<_> = (0..count).map(|_| connect(server.addr)).collect();
             settle(server.pid(), LIMIT, |now| {
@@ -148,9 +99,7 @@ fn ten_thousand_idle_connections_disturb_nobody() {
             println!("{full:?}: {each} KiB a connection");
             assert!(each <= 32, "{each} KiB for a connection");
             drop(idle);
-            calms_down(server, before, ACTIVE, kept);
-            before.kilobytes = usage(server.pid()).kilobytes;
-            kept = SLACK;
+            calms_down(server, rest, ACTIVE, KEPT);
         }
     });
 }
@@ -193,26 +142,6 @@ fn storms_of_connections_leave_nothing_behind() {
         });
         calms_down(server, rest, ACTIVE, SLACK);
     });
-}
-
-/// Has the connection reset when it is closed.
-fn reset_at_close(stream: &TcpStream) {
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    // SAFETY: the pointer and the length are those of `linger`, which outlives the call; the descriptor
-    // is that of `stream`.
-    let code = unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast(),
-            size_of_val(&linger) as libc::socklen_t,
-        )
-    };
-    assert_eq!(code, 0, "{}", std::io::Error::last_os_error());
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! - `chunked.rs`: a body in chunks.
 //! - `response.rs`, `date.rs`: the head of an answer.
 //! - `site.rs`: what there is to ask for. `counts.rs`: what is counted.
-//! - `session.rs`: the loop.
+//! - `input.rs`: the room for input. `session.rs`: the loop.
 //!
 //! # Limits
 //!
@@ -28,6 +28,7 @@
 mod chunked;
 mod counts;
 mod date;
+mod input;
 mod request;
 mod response;
 mod session;

@@ -19,12 +19,11 @@ use marmot::sync::SemaphorePermit;
 use super::Status;
 use super::chunked::Chunked;
 use super::date::Date;
+use super::input::{Input, SMALL};
 use super::request::{Framing, Head, MAX_HEAD, MAX_LINE, Method, Parsed};
 use super::response::{Answer, Fate};
 use super::site::{Route, Site, Unserved};
 
-/// Bytes of input that a connection has room for, until it needs more.
-const INPUT: usize = 4 * 1024;
 /// Bytes of answers that are sent without waiting for the end of the requests.
 const FLUSH: usize = 32 * 1024;
 /// A body up to this size is sent in one write with its head.
@@ -68,10 +67,11 @@ pub trait Peer {
 /// # Errors
 /// The connection breaks, or the client does not take its answers.
 pub fn serve<P: Peer>(peer: &P, site: &Site) -> io::Result<()> {
+    let mut small = [0; SMALL];
     let mut session = Session {
         peer,
         site,
-        input: vec![0; INPUT],
+        input: Input::new(&mut small),
         start: 0,
         end: 0,
         body: Vec::new(),
@@ -134,7 +134,7 @@ struct Session<'a, P> {
     peer: &'a P,
     site: &'a Site,
     /// What came in, in `start..end`.
-    input: Vec<u8>,
+    input: Input<'a>,
     start: usize,
     end: usize,
     body: Vec<u8>,
@@ -439,7 +439,7 @@ impl<'a, P: Peer> Session<'a, P> {
         }
         if self.end == self.input.len() {
             // A head of `MAX_HEAD` bytes is refused, so there is room in the end.
-            self.input.resize(MAX_HEAD.min(2 * self.end), 0);
+            self.input.grow(MAX_HEAD.min(2 * self.end));
         }
         match self.read_in_time()? {
             0 => Err(End::Gone),
