@@ -17,6 +17,14 @@ const BUFFER: usize = 64;
 /// lost. When the last receiver is dropped (or the channel closed), the signals do again what they
 /// did before: what comes from then on meets the former handler, or has its default effect.
 ///
+/// That is so at once, but at first Marmot's own handler sees to it: the process gets the former action
+/// back, as `sigaction` and `/proc/PID/status` tell it, when the next of these signals has come, or at the
+/// next call of this function. Until then there are differences that a program may notice. What was
+/// ignored still interrupts the system calls that a handler interrupts whatever its flags, such as
+/// `poll`. A former handler is called without its mask of signals and without `SA_RESETHAND` and
+/// `SA_NODEFER`. If `SIGCHLD` was ignored, a child that ends leaves a zombie until it is waited for. And
+/// what was ignored is not passed on as ignored to programs that are executed.
+///
 /// Works in a process without a runtime too. Behind it is a thread, one in the process, which stays.
 ///
 /// # Errors
