@@ -12,6 +12,7 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 use crate::fences::{self, Model};
+use crate::ring::CAPACITY;
 use crate::run_queue::{Far, Item, RunQueue};
 use crate::sync::Injector;
 
@@ -20,6 +21,8 @@ use crate::sync::Injector;
 struct Runnable(NonNull<UnsafeCell<u32>>);
 
 const NEWBORN: usize = 1;
+
+const PLACES: usize = CAPACITY as usize;
 
 // SAFETY: whether its uses are exclusive is what the models check.
 unsafe impl Send for Runnable {}
@@ -73,6 +76,9 @@ impl Runnable {
 /// The goroutines of a model.
 struct Goroutines(Vec<NonNull<UnsafeCell<u32>>>);
 
+// SAFETY: as for `Runnable`.
+unsafe impl Send for Goroutines {}
+
 impl Goroutines {
     /// As many new ones.
     fn new(count: usize) -> Self {
@@ -124,7 +130,52 @@ fn steal(far: &Far<Runnable>) {
     }
 }
 
-/// The owner readies and runs while two thieves search.
+/// Who comes last. Loom hardly ever shows a thread what one that was spawned after it has stored; so
+/// only the last is sure to meet what the others do.
+#[derive(Clone, Copy, PartialEq)]
+enum Last {
+    Owner,
+    Thieves,
+}
+
+/// The owner at work while thieves search, each once; then all that is left is run.
+fn against_thieves(
+    thieves: usize,
+    last: Last,
+    goroutines: Goroutines,
+    queue: RunQueue<Runnable>,
+    work: impl FnOnce(&Goroutines, &RunQueue<Runnable>) + 'static,
+) {
+    let far = queue.far().clone();
+    let own_thread = if last == Last::Owner { 1 } else { 0 };
+    let others: Vec<_> = (own_thread..thieves)
+        .map(|_| {
+            let far = far.clone();
+            thread::spawn(move || steal(&far))
+        })
+        .collect();
+    let work = move || {
+        work(&goroutines, &queue);
+        (goroutines, queue)
+    };
+    let (goroutines, queue) = match last {
+        Last::Owner => {
+            let owner = thread::spawn(work);
+            steal(&far);
+            owner.join().unwrap()
+        }
+        Last::Thieves => work(),
+    };
+    for thief in others {
+        thief.join().unwrap();
+    }
+    drain(&queue);
+    assert!(queue.has_nothing());
+    goroutines.check();
+}
+
+/// The owner readies and runs while two thieves search. It comes first: see the head of
+/// this file.
 fn owner_against_two_thieves() {
     let goroutines = Goroutines::new(3);
     let queue = new_queue();
@@ -148,91 +199,89 @@ fn owner_against_two_thieves() {
 }
 
 /// The owner shows what is in `runnext`, and ends its slice, while a thief takes from there.
-fn expose_against_a_thief() {
+fn expose(last: Last) {
     let goroutines = Goroutines::new(2);
     let queue = new_queue();
     assert!(!queue.put_next(goroutines.ready(0)));
-    let thief = thread::spawn({
-        let far = queue.far().clone();
-        move || steal(&far)
+    against_thieves(1, last, goroutines, queue, |goroutines, queue| {
+        queue.expose_next();
+        queue.push(goroutines.ready(1));
+        queue.end_slice();
+        drain(queue);
+        assert!(queue.has_nothing());
     });
-    queue.expose_next();
-    queue.push(goroutines.ready(1));
-    queue.end_slice();
-    drain(&queue);
-    assert!(queue.has_nothing());
-    thief.join().unwrap();
-    goroutines.check();
 }
 
-/// The owner finds its ring full, and two thieves make more than half of it free before it looks again.
-fn overflow_against_two_thieves() {
-    const PLACES: usize = crate::ring::CAPACITY as usize;
-    let goroutines = Goroutines::new(PLACES + 1);
+/// Into a full ring the owner puts so many more: at first there is no room, or thieves make some, two of
+/// them more than half of it before the owner looks again; and the places that they have read are filled.
+fn overflow(thieves: usize, last: Last, more: usize) {
+    let goroutines = Goroutines::new(PLACES + more);
     let queue = new_queue();
     for n in 0..PLACES {
         queue.push(goroutines.ready(n));
     }
-    let thieves = [(), ()].map(|()| {
-        let far = queue.far().clone();
-        thread::spawn(move || steal(&far))
-    });
-    queue.push(goroutines.ready(PLACES));
-    drain(&queue);
-    for thief in thieves {
-        thief.join().unwrap();
-    }
-    goroutines.check();
+    against_thieves(
+        thieves,
+        last,
+        goroutines,
+        queue,
+        move |goroutines, queue| {
+            for n in PLACES..PLACES + more {
+                queue.push(goroutines.ready(n));
+            }
+        },
+    );
 }
 
-/// The owner fills its ring to overflowing, and the places that a thief has read.
-fn overflow_against_a_thief() {
-    const PLACES: usize = crate::ring::CAPACITY as usize;
-    let goroutines = Goroutines::new(PLACES + 2);
+/// What a thief has put into its own queue is stolen from there, by one that comes last.
+fn a_thief_is_stolen_from() {
+    let goroutines = Goroutines::new(PLACES);
     let queue = new_queue();
-    for n in 0..PLACES - 1 {
+    for n in 0..PLACES {
         queue.push(goroutines.ready(n));
     }
-    let thief = thread::spawn({
-        let far = queue.far().clone();
-        move || steal(&far)
+    let own = new_queue();
+    let second = thread::spawn({
+        let middle = own.far().clone();
+        move || steal(&middle)
     });
-    for n in PLACES - 1..PLACES + 2 {
-        queue.push(goroutines.ready(n));
-    }
+    queue.far().steal_half(&own).unwrap().run();
+    second.join().unwrap();
+    drain(&own);
     drain(&queue);
-    thief.join().unwrap();
     goroutines.check();
 }
 
 /// The owner starts goroutines and gives way to them while a thief searches.
-fn newborns_against_a_thief() {
+fn newborns(last: Last) {
     let goroutines = Goroutines::new(4);
     let queue = new_queue();
     for n in 0..2 {
         let _ = queue.put_next(goroutines.ready(n).newborn());
     }
-    let thief = thread::spawn({
-        let far = queue.far().clone();
-        move || steal(&far)
+    against_thieves(1, last, goroutines, queue, |goroutines, queue| {
+        let _ = queue.put_next(goroutines.ready(2).newborn());
+        queue.give_way(goroutines.ready(3));
+        drain(queue);
     });
-    let _ = queue.put_next(goroutines.ready(2).newborn());
-    queue.give_way(goroutines.ready(3));
-    drain(&queue);
-    thief.join().unwrap();
-    goroutines.check();
 }
 
-const MODELS: [Model; 5] = [
-    Model::bounded(
-        2,
-        "overflow against two thieves",
-        overflow_against_two_thieves,
-    ),
-    Model::bounded(2, "overflow against a thief", overflow_against_a_thief),
+const MODELS: [Model; 9] = [
+    Model::bounded(3, "overflow against two thieves", || {
+        overflow(2, Last::Owner, 1)
+    }),
+    Model::full("overflow against a thief", || overflow(1, Last::Owner, 3)),
+    Model::bounded(3, "overflow against a late thief", || {
+        overflow(1, Last::Thieves, 3)
+    }),
+    Model::full("a thief is stolen from", a_thief_is_stolen_from),
     Model::bounded(2, "owner against two thieves", owner_against_two_thieves),
-    Model::full("expose against a thief", expose_against_a_thief),
-    Model::full("newborns against a thief", newborns_against_a_thief),
+    Model::full("expose against a thief", || expose(Last::Owner)),
+    Model::full("expose against a late thief", || expose(Last::Thieves)),
+    Model::full("newborns against a thief", || newborns(Last::Owner)),
+    Model::bounded(3, "newborns against a late thief", || {
+        newborns(Last::Thieves)
+    }),
 ];
 
 #[test]
