@@ -134,9 +134,7 @@ impl<T: Item> Far<T> {
     /// and of newborns the oldest, is returned.
     pub(crate) fn steal_half(&self, own: &RunQueue<T>) -> Option<T> {
         let half = self.nursery.len().div_ceil(2).min(STOLEN);
-        // SAFETY: put in by `nurse`, as a pointer; whoever takes it out has it alone.
-        let steal = |_| Some(unsafe { T::from_pointer(self.nursery.steal()?) });
-        let mut stolen = (0..half).map_while(steal);
+        let mut stolen = (0..half).map_while(|_| self.take_oldest_newborn());
         if let Some(oldest) = stolen.next() {
             stolen.for_each(|newborn| own.nurse(newborn));
             return Some(oldest);
@@ -160,9 +158,22 @@ impl<T: Item> Far<T> {
                 return None;
             }
         }
+        self.take_next()
+    }
+
+    /// What is in `runnext`, for owner or thief.
+    #[inline]
+    fn take_next(&self) -> Option<T> {
         let next = self.next.take()?;
         // SAFETY: put in by `put_next`, as a pointer; whoever takes it out has it alone.
         Some(unsafe { T::from_pointer(next) })
+    }
+
+    /// The oldest in the nursery, for owner or thief.
+    fn take_oldest_newborn(&self) -> Option<T> {
+        let oldest = self.nursery.steal()?;
+        // SAFETY: put in by `nurse`, as a pointer; whoever takes it out has it alone.
+        Some(unsafe { T::from_pointer(oldest) })
     }
 }
 
@@ -376,11 +387,16 @@ impl<T: Item> RunQueue<T> {
     fn release_if_due(&self) {
         let left = self.born.get().wrapping_sub(self.far.nursery.len() as u32);
         if left.wrapping_sub(self.spent_at.get()) as i32 >= 0 {
-            while let Some((first, _)) = self.far.spent.pop() {
-                // SAFETY: put in by `spend`, as a pointer; whoever takes it out has it alone.
-                self.push(unsafe { T::from_pointer(first) });
+            while let Some(first) = self.pop_spent() {
+                self.push(first);
             }
         }
+    }
+
+    fn pop_spent(&self) -> Option<T> {
+        let (first, _) = self.far.spent.pop()?;
+        // SAFETY: put in by `spend`, as a pointer; whoever takes it out has it alone.
+        Some(unsafe { T::from_pointer(first) })
     }
 
     /// The next to run: in the order above, but for invariants 2 and 3.
@@ -390,7 +406,7 @@ impl<T: Item> RunQueue<T> {
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<T> {
         let in_a_row = &self.far.in_a_row;
-        if let Some(next) = self.take_next() {
+        if let Some(next) = self.far.take_next() {
             let turns = in_a_row.load(Ordering::Relaxed) + 1;
             if turns < RUN_NEXT_BOUND {
                 in_a_row.store(turns, Ordering::Relaxed);
@@ -469,9 +485,7 @@ impl<T: Item> RunQueue<T> {
             return None;
         }
         if turn.is_multiple_of(OLDEST_TURN) || self.oldest_is_due.take() {
-            let oldest = self.far.nursery.steal()?;
-            // SAFETY: as in `pop_nursery`.
-            return Some(unsafe { T::from_pointer(oldest) });
+            return self.far.take_oldest_newborn();
         }
         self.pop_nursery()
     }
@@ -484,24 +498,15 @@ impl<T: Item> RunQueue<T> {
     /// Any item but what is next: for a processor that is put away. Unlike `pop`, which may take from the
     /// global queue, it comes to an end.
     pub(crate) fn take_any(&self) -> Option<T> {
-        self.pop_ring().or_else(|| self.pop_nursery()).or_else(|| {
-            let (first, _) = self.far.spent.pop()?;
-            // SAFETY: put in by `spend`, as a pointer; whoever takes it out has it alone.
-            Some(unsafe { T::from_pointer(first) })
-        })
+        self.pop_ring()
+            .or_else(|| self.pop_nursery())
+            .or_else(|| self.pop_spent())
     }
 
     /// The time slice is spent: what is in `runnext` goes through the queue as well.
     #[cold]
     pub(crate) fn end_slice(&self) {
         self.far.in_a_row.store(RUN_NEXT_BOUND, Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn take_next(&self) -> Option<T> {
-        let next = self.far.next.take()?;
-        // SAFETY: put in by `put_next`, as a pointer; whoever takes it out has it alone.
-        Some(unsafe { T::from_pointer(next) })
     }
 
     /// Whether nothing is queued here.
@@ -511,7 +516,7 @@ impl<T: Item> RunQueue<T> {
 
     /// Moves what is in `runnext` to where others see it.
     pub(crate) fn expose_next(&self) {
-        if let Some(next) = self.take_next() {
+        if let Some(next) = self.far.take_next() {
             self.line_up(next);
         }
     }
