@@ -60,7 +60,7 @@ impl M {
             self.p().push(r);
         }
         if self.one_in(4)
-            && let Some(r) = self.sched.take_global()
+            && let Some(r) = self.p().queue().take_global(1)
         {
             self.p().push(r);
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_deque::{Injector, Steal};
+use crossbeam_deque::Injector;
 
 use crate::arena::StackClass;
 use crate::barrier;
@@ -371,17 +371,6 @@ impl Sched {
 
     pub(crate) fn global_is_empty(&self) -> bool {
         self.global.is_empty()
-    }
-
-    /// One goroutine from the global queue.
-    pub(crate) fn take_global(&self) -> Option<Runnable> {
-        loop {
-            match self.global.steal() {
-                Steal::Success(r) => return Some(r),
-                Steal::Empty => return None,
-                Steal::Retry => std::hint::spin_loop(),
-            }
-        }
     }
 
     /// One goroutine from the global queue, and a fair share of the rest into `p`'s queue.
