@@ -57,7 +57,9 @@ pub(crate) fn task(
         return Err(Failure::Cannot(said.trim().to_owned()));
     }
     if !status.success() {
-        return Err(Failure::Wrong(format!("{status}: {}", said.trim())));
+        // What a panic says, without its backtrace.
+        let said: Vec<&str> = said.trim().lines().take(3).collect();
+        return Err(Failure::Wrong(format!("{status}: {}", said.join("\n  "))));
     }
     let report: Value = serde_json::from_str(out.trim())
         .map_err(|error| Failure::Wrong(format!("no report ({error}): {out}")))?;
