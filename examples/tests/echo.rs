@@ -51,9 +51,7 @@ fn a_thousand_connections_lose_nothing_and_the_server_ends_in_order() {
         "{limit} open files do not do"
     );
     let seconds = number("MARMOT_SOAK_SECONDS", 5);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seed = number("MARMOT_SEED", now.unwrap().as_nanos() as u64);
-    println!("MARMOT_SEED={seed}");
+    let seed = load::seed();
 
     let server = Server::start(&mut echo());
     assert!(

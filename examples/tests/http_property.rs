@@ -225,14 +225,7 @@ fn input(random: &mut Random) -> Vec<u8> {
 
 #[test]
 fn any_input_gets_valid_answers_however_it_is_cut() {
-    let seed = match std::env::var("MARMOT_SEED") {
-        Ok(text) => text.parse().expect("MARMOT_SEED is a number"),
-        Err(_) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.unwrap().as_nanos() as u64
-        }
-    };
-    println!("MARMOT_SEED={seed}");
+    let seed = load::seed();
     let rt = Runtime::pinned().unwrap();
     let site = Site::new(rt.handle(), MAX_BODY);
     let mut random = Random::new(seed);

@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 
 use common::Server;
 use storms::{
-    KEPT, LIMIT, SLACK, alone, calms_down, connect, crowd, ends_well, reset_at_close, seed,
+    LIMIT, SLACK, alone, calms_down, connect, crowd, crowd_passes, ends_well, reset_at_close,
 };
-use watch::{Usage, settle, signal, state, steady, usage};
+use watch::{Usage, settle, signal, state, steady};
 
 const ACTIVE: usize = 50;
 
@@ -56,7 +56,7 @@ fn at_rest(server: &Server) -> Usage {
 
 /// Does `storm` while active clients have every byte of theirs checked, then ends the server.
 fn beside_active_clients(server: Server, storm: impl FnOnce(&Server)) {
-    let seed = seed();
+    let seed = load::seed();
     let table = load::table(seed);
     let stop = AtomicBool::new(false);
     let limit = Instant::now() + 4 * LIMIT;
@@ -88,18 +88,11 @@ fn ten_thousand_idle_connections_disturb_nobody() {
         // What the first crowd leaves behind is there for the second, which leaves no more.
         for _ in 0..2 {
             let idle: Vec<_> = (0..count).map(|_| connect(server.addr)).collect();
-            settle(server.pid(), LIMIT, |now| {
-                now.descriptors == rest.descriptors + count + ACTIVE
+            crowd_passes(server, rest, ACTIVE, idle, |idle| {
+                for client in idle.iter().step_by(10) {
+                    exchange(client, b"it is idle, not dead");
+                }
             });
-            for client in idle.iter().step_by(10) {
-                exchange(client, b"it is idle, not dead");
-            }
-            let full = usage(server.pid());
-            let each = (full.kilobytes - rest.kilobytes) / count;
-            println!("{full:?}: {each} KiB a connection");
-            assert!(each <= 32, "{each} KiB for a connection");
-            drop(idle);
-            calms_down(server, rest, ACTIVE, KEPT);
         }
     });
 }

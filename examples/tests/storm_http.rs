@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 use common::Server;
 use load::Random;
 use storms::{
-    KEPT, LIMIT, SLACK, alone, calms_down, connect, crowd, ends_well, reset_at_close, seed,
+    LIMIT, SLACK, alone, calms_down, connect, crowd, crowd_passes, ends_well, reset_at_close,
 };
-use watch::{Usage, settle, steady, usage};
+use watch::{Usage, steady};
 
 const ACTIVE: usize = 20;
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -121,7 +121,7 @@ fn drive(addr: SocketAddr, seed: u64, stop: &AtomicBool) -> u64 {
 
 /// Does `storm` while active clients have every answer of theirs checked, then ends the server.
 fn beside_active_clients(server: Server, storm: impl FnOnce(&Server)) {
-    let seed = seed();
+    let seed = load::seed();
     let stop = AtomicBool::new(false);
     let addr = server.addr;
     let answers = std::thread::scope(|s| {
@@ -162,18 +162,11 @@ fn ten_thousand_idle_connections_disturb_nobody() {
                     client
                 })
                 .collect();
-            settle(server.pid(), LIMIT, |now| {
-                now.descriptors == rest.descriptors + count + ACTIVE
+            crowd_passes(server, rest, ACTIVE, idle, |idle| {
+                for client in idle.iter().skip(2).step_by(10) {
+                    greet(client);
+                }
             });
-            for client in idle.iter().skip(2).step_by(10) {
-                greet(client);
-            }
-            let full = usage(server.pid());
-            let each = (full.kilobytes - rest.kilobytes) / count;
-            println!("{full:?}: {each} KiB a connection");
-            assert!(each <= 32, "{each} KiB for a connection");
-            drop(idle);
-            calms_down(server, rest, ACTIVE, KEPT);
         }
     });
 }

@@ -33,8 +33,8 @@ use crate::rows::Row;
 /// Measures Marmot beside Go, tokio and may.
 ///
 /// Builds what can be built here, says what is missing, runs the programs interleaved, checks every
-/// answer, and prints medians, spreads and ratios, line by line as they are known. All of it takes about an hour; --only and --runs
-/// make it shorter.
+/// answer, and prints medians, spreads and ratios, line by line as they are known. All of it takes about
+/// an hour; --only and --runs make it shorter.
 #[derive(Parser, Debug)]
 struct Args {
     /// Rows to measure, and kinds of growth: those whose title or workload contains one of these words.

@@ -41,6 +41,21 @@ impl Random {
     }
 }
 
+/// `MARMOT_SEED`, or one of the moment; printed, for whoever wants the same again.
+pub(crate) fn seed() -> u64 {
+    let seed = match std::env::var("MARMOT_SEED") {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("MARMOT_SEED is {text:?}; it must be a number")),
+        Err(_) => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.unwrap().as_nanos() as u64
+        }
+    };
+    println!("MARMOT_SEED={seed}");
+    seed
+}
+
 /// What a load has done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Report {

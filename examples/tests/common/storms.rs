@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::common::Server;
-use crate::watch::{Usage, settle};
+use crate::watch::{Usage, settle, usage};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// Idle connections of a crowd, if the system allows so many descriptors.
@@ -26,18 +26,6 @@ pub(crate) fn crowd() -> usize {
     let count = CROWD.min(most - 500);
     println!("{count} idle connections of {CROWD}; {most} open files are allowed");
     count
-}
-
-pub(crate) fn seed() -> u64 {
-    let seed = match std::env::var("MARMOT_SEED") {
-        Ok(text) => text.parse().expect("MARMOT_SEED is a number"),
-        Err(_) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.unwrap().as_nanos() as u64
-        }
-    };
-    println!("MARMOT_SEED={seed}");
-    seed
 }
 
 pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
@@ -68,6 +56,27 @@ pub(crate) fn calms_down(server: &Server, rest: Usage, connections: usize, kept:
             && now.kilobytes <= rest.kilobytes + kept
     });
     println!("{rest:?} -> {now:?} with {connections} connections");
+}
+
+/// Waits until a crowd of idle connections has been accepted, beside `active` other ones, has `ask` say
+/// something to some of it, and lets it go: with what it may take, and leave behind.
+pub(crate) fn crowd_passes(
+    server: &Server,
+    rest: Usage,
+    active: usize,
+    crowd: Vec<TcpStream>,
+    ask: impl FnOnce(&[TcpStream]),
+) {
+    settle(server.pid(), LIMIT, |now| {
+        now.descriptors == rest.descriptors + crowd.len() + active
+    });
+    ask(&crowd);
+    let full = usage(server.pid());
+    let each = (full.kilobytes - rest.kilobytes) / crowd.len();
+    println!("{full:?}: {each} KiB a connection");
+    assert!(each <= 32, "{each} KiB for a connection");
+    drop(crowd);
+    calms_down(server, rest, active, KEPT);
 }
 
 pub(crate) fn ends_well(server: Server) {
