@@ -214,7 +214,8 @@ fn expose(last: Last) {
 
 /// Into a full ring the owner puts so many more: at first there is no room, or thieves make some, two of
 /// them more than half of it before the owner looks again; and the places that they have read are filled.
-fn overflow(thieves: usize, last: Last, more: usize) {
+/// `then` it goes on, with the thieves at it still.
+fn overflow(thieves: usize, last: Last, more: usize, then: fn(&RunQueue<Runnable>)) {
     let goroutines = Goroutines::new(PLACES + more);
     let queue = new_queue();
     for n in 0..PLACES {
@@ -229,6 +230,7 @@ fn overflow(thieves: usize, last: Last, more: usize) {
             for n in PLACES..PLACES + more {
                 queue.push(goroutines.ready(n));
             }
+            then(queue);
         },
     );
 }
@@ -268,11 +270,13 @@ fn newborns(last: Last) {
 
 const MODELS: [Model; 9] = [
     Model::bounded(3, "overflow against two thieves", || {
-        overflow(2, Last::Owner, 1)
+        overflow(2, Last::Owner, 1, drain)
     }),
-    Model::full("overflow against a thief", || overflow(1, Last::Owner, 3)),
+    Model::full("overflow against a thief", || {
+        overflow(1, Last::Owner, 3, |_| {})
+    }),
     Model::bounded(3, "overflow against a late thief", || {
-        overflow(1, Last::Thieves, 3)
+        overflow(1, Last::Thieves, 3, |_| {})
     }),
     Model::full("a thief is stolen from", a_thief_is_stolen_from),
     Model::bounded(2, "owner against two thieves", owner_against_two_thieves),
