@@ -1,11 +1,15 @@
 //! Finding work: the order in which a machine looks for the next goroutine.
 //!
-//! Go's `findRunnable`, with these departures: the clock is read every few rounds and not in each;
+//! Go's `findRunnable`, with these departures: the clock is read every few rounds and not in each,
+//! unless they are long; events are waited for, not asked for, when nothing else is found; a machine is
+//! woken for what is put in `runnext` only where rounds are long; one that is busy relieves one that
+//! stands still;
 //! `runnext` is stolen only from a processor that has not moved on during a short back-off, however
 //! often its slot is refilled; and the last look at the queues (R6) is made by every machine that
 //! gives up a processor, not only by searchers.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 
 use crate::clock;
 use crate::flags::{CHAOS, HURRY, STOPPING, SURPLUS, WANTED};
@@ -15,10 +19,21 @@ use crate::machine::M;
 
 /// Every so many rounds the global queue comes first, so that nobody starves there (Go's number).
 const GLOBAL_TICKS: u32 = 61;
-/// Every so many rounds the clock is read, for due timers and the age of the last poll.
-const CLOCK_TICKS: u32 = 8;
+/// Every so many rounds the clock is read if there are timers or events to look after: for those that
+/// are due, and for the age of the last poll. In each round, while rounds are long.
+pub(crate) const CLOCK_TICKS: u32 = 8;
+/// Every so many rounds it is read in any case, to know how long rounds are.
+const MEASURE_TICKS: u32 = 32;
+/// Rounds that take longer than this, in nanoseconds, are worth a thief: what is readied is offered to
+/// others at once. It costs about 2 us to wake one, and its search.
+const ROUND_FOR_THIEF: u32 = 10_000;
+/// Rounds that take longer than this are worth a watch: who finds work has another machine look for
+/// more, and wait for events.
+const ROUND_FOR_WATCH: u32 = 50_000;
 /// Events older than this are collected between goroutines, in nanoseconds.
 const POLL_AGE: u64 = 200_000;
+/// Who has come to no round for this long stands still, in nanoseconds.
+const STANDS: u64 = 200_000;
 /// Rounds over all processors before a search is given up; the last one takes `runnext` too.
 const STEAL_PASSES: u32 = 4;
 /// How long a thief watches a processor before it takes its `runnext`, in spin loops (about 3 us).
@@ -34,8 +49,8 @@ impl M {
         }
         let p = self.p();
         let tick = p.next_tick();
-        if tick.is_multiple_of(CLOCK_TICKS) {
-            self.look_at_clock();
+        if p.is_clock_tick(tick) {
+            self.look_at_clock(tick);
         }
         if self.residents.get() != 0
             && let ControlFlow::Break(found) = self.look_at_home(tick)
@@ -98,28 +113,50 @@ impl M {
         }
     }
 
+    /// Whether what is readied may have to wait for long if no other machine takes it.
+    #[inline]
+    pub(crate) fn is_worth_a_thief(&self) -> bool {
+        self.p().rounds_take(ROUND_FOR_THIEF)
+    }
+
+    /// Whether events that come now may have to wait for long if no other machine waits for them.
+    pub(crate) fn is_worth_a_watch(&self) -> bool {
+        self.p().rounds_take(ROUND_FOR_WATCH)
+    }
+
     /// A searcher that finds work stops being one (F1 to F3).
     #[inline]
     pub(crate) fn found(&self, r: Runnable) -> Runnable {
         if self.is_searching() {
             self.stop_searching();
+            if self.is_worth_a_watch() {
+                self.sched.wake_searcher();
+            }
         }
         r
     }
 
     /// Fires due timers and collects events, if the last look is some time ago.
     #[inline]
-    fn look_at_clock(&self) {
+    fn look_at_clock(&self, tick: u32) {
         let timers = &self.p().shared.timers;
         let waiters = self.sched.source.has_waiters();
         // The timers of processors that were put away are looked after by all others.
         let all = self.sched.processors.all();
         let orphans = all.len() > self.sched.alive() as usize;
-        if timers.next() == FOREVER && !waiters && !orphans {
+        let nothing = timers.next() == FOREVER && !waiters && !orphans;
+        if nothing && !tick.is_multiple_of(MEASURE_TICKS) {
             return;
         }
         let now = clock::now();
-        self.p().note_time(now);
+        let long = self.p().note_time(now, tick) > ROUND_FOR_WATCH;
+        self.p()
+            .read_clock_every(if long { 1 } else { CLOCK_TICKS });
+        // What waits there came before the events that wait now.
+        self.relieve(now);
+        if nothing {
+            return;
+        }
         self.fire_timers(timers, now);
         if orphans {
             for p in all {
@@ -131,6 +168,36 @@ impl M {
         }
     }
 
+    /// Takes over half of what waits behind a machine that has not moved on since somebody looked
+    /// last, some time ago: its goroutine computes, or its thread was descheduled. A machine that
+    /// always has something in its own queue, by polling, say, would never come to steal that.
+    fn relieve(&self, now: u64) {
+        let all = self.sched.processors.all();
+        if all.len() == 1
+            || now.saturating_sub(self.sched.last_relief.load(Ordering::Relaxed)) < STANDS
+        {
+            return;
+        }
+        self.sched.last_relief.store(now, Ordering::Relaxed);
+        let p = self.p();
+        for other in all {
+            if other.index == p.shared.index || !other.stands_still() {
+                continue;
+            }
+            // It has stood for long enough for its `runnext` to be no longer its own, too.
+            let next = other.queue.steal_stuck_next(0);
+            for r in [next, other.queue.steal_half(p.queue())]
+                .into_iter()
+                .flatten()
+            {
+                p.push(r);
+            }
+        }
+    }
+
+    /// With nothing in its own queue. Events come last: if no other machine waits for them, this one
+    /// does so when it lies down, and that takes them without waiting if there are any. So there is one
+    /// system call, and it finds more at once; and what others have in their queues is older.
     #[inline(never)]
     fn find_elsewhere(&self) -> Option<Runnable> {
         let sched = &*self.sched;
@@ -143,11 +210,9 @@ impl M {
                 return Some(self.found(r));
             }
             let now = clock::now();
-            let mut progress = self.fire_timers(&p.shared.timers, now);
-            if sched.source.has_waiters() && !sched.idle.is_polling() {
-                progress |= self.poll_now(now);
-            }
-            if progress && let Some(r) = p.pop() {
+            if self.fire_timers(&p.shared.timers, now)
+                && let Some(r) = p.pop()
+            {
                 return Some(self.found(r));
             }
             if sched.processors.made() > 1

@@ -156,9 +156,12 @@
 //! if those before it were long and work waits, the machine passes its processor on as it enters.
 //!
 //! A machine that comes to scheduling rounds often enough may still keep some waiting: rounds are
-//! counted, not timed, and sixty of them can be long. So sysmon, when it sees a timer, an event or the
-//! global queue wait for a millisecond, raises a flag, and the next machine that comes by sees to
-//! all three. When two goroutines ready each other by turns, their turns share one time slice, at the
+//! counted, not timed, and sixty of them can be long. So it measures how long they are, and looks at
+//! the clock in each while they are long. And sysmon, when it sees a timer, an event or the global
+//! queue wait for a millisecond, raises a flag, and the next machine that comes by sees to all three.
+//! Nor may a busy machine leave it to idle ones to steal, for there may be none: every 200 us one of
+//! those that are busy takes over half of what waits behind a machine that has not moved on, be it
+//! that its goroutine computes or that the kernel has taken the core from its thread. When two goroutines ready each other by turns, their turns share one time slice, at the
 //! end of which sysmon has the next entry send both through the queue.
 //!
 //! A goroutine that is unwinding must not change threads, and no other may run on its thread
@@ -166,8 +169,11 @@
 //! `blocking` region.
 //!
 //! What is *not* on a queue that others can see is `runnext`. A goroutine there is run by its own
-//! processor as soon as the current one parks, so a sleeping machine does not count it as work. If
-//! the current one computes for long, sysmon notices, and wakes a machine that takes it (`sysmon.rs`).
+//! processor as soon as the current one parks, so a sleeping machine does not count it as work, and
+//! none is woken for it: that costs some microseconds, and most park sooner. Where rounds take longer
+//! than that, whoever readies a goroutine does wake a machine to take it (`find.rs`), so that a
+//! producer that computes and a consumer that computes do so at the same time. The first time sysmon
+//! has to notice (`sysmon.rs`).
 //!
 //! # Those who stay at home
 //!

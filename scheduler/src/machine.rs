@@ -416,7 +416,7 @@ impl M {
     pub(crate) fn ready(&self, r: Runnable) {
         if self.chaos | r.home().is_some() {
             self.ready_unusually(r);
-        } else if self.p().put_next(r) {
+        } else if self.p().put_next(r) || self.is_worth_a_thief() {
             self.sched.wake_for_backlog();
         }
     }

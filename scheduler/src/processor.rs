@@ -6,11 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_deque::Injector;
 
 use crate::arena::{self, Slot, StackClass, Trimmer};
+use crate::find::CLOCK_TICKS;
 use crate::g::{G, Runnable};
 use crate::random::Random;
 use crate::run_queue::{Far, Item, RunQueue};
@@ -38,6 +39,11 @@ pub(crate) struct PShared {
     /// What others see of its queue.
     pub(crate) queue: Arc<Far<Runnable>>,
     pub(crate) timers: Timers,
+    /// The tick that others saw when they last looked whether it stands still.
+    seen: AtomicU32,
+    /// How long a scheduling round took lately, in nanoseconds. Written by the owner, and by sysmon
+    /// when the processor stands still.
+    round: AtomicU32,
     /// Goroutines spawned and ended here. Written by the owner, read for reports.
     spawned: AtomicU64,
     ended: AtomicU64,
@@ -46,6 +52,21 @@ pub(crate) struct PShared {
 impl PShared {
     pub(crate) fn tick(&self) -> u32 {
         self.queue.tick()
+    }
+
+    /// Whether it has come to no scheduling round since anybody last asked. A hint.
+    pub(crate) fn stands_still(&self) -> bool {
+        let tick = self.tick();
+        let before = self.seen.load(Ordering::Relaxed);
+        if tick != before {
+            self.seen.store(tick, Ordering::Relaxed);
+        }
+        tick == before
+    }
+
+    /// The current round has taken this long already, in nanoseconds.
+    pub(crate) fn round_takes(&self, long: u32) {
+        self.round.fetch_max(long, Ordering::Relaxed);
     }
 
     pub(crate) fn slice(&self) -> u32 {
@@ -115,6 +136,10 @@ pub(crate) struct P {
     ids: Cell<(u64, u64)>,
     /// When the oldest newborn had its turn, on the runtime's clock.
     oldest_served: Cell<u64>,
+    /// When the clock was read last, the tick of that round, and how long a round took until then.
+    clock_read: Cell<(u64, u32, u32)>,
+    /// One less than the number of rounds between two readings of it, a power of two.
+    clock_mask: Cell<u32>,
 }
 
 impl P {
@@ -129,6 +154,8 @@ impl P {
             index,
             queue: queue.far().clone(),
             timers: Timers::new(),
+            seen: AtomicU32::new(0),
+            round: AtomicU32::new(0),
             spawned: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         });
@@ -142,6 +169,8 @@ impl P {
             promises: Cell::new(0),
             ids: Cell::new((0, 0)),
             oldest_served: Cell::new(0),
+            clock_read: Cell::new((0, 0, 0)),
+            clock_mask: Cell::new(CLOCK_TICKS - 1),
         });
         (p, shared)
     }
@@ -188,13 +217,42 @@ impl P {
         self.queue.pop()
     }
 
-    /// It is `now`: the oldest newborn has a turn once in a time slice.
+    /// Whether the clock may have to be read in the round with this tick.
     #[inline]
-    pub(crate) fn note_time(&self, now: u64) {
+    pub(crate) fn is_clock_tick(&self, tick: u32) -> bool {
+        tick & self.clock_mask.get() == 0
+    }
+
+    /// Sets how many rounds there are between two readings of the clock: a power of two.
+    pub(crate) fn read_clock_every(&self, rounds: u32) {
+        debug_assert!(rounds.is_power_of_two(), "it is a mask");
+        self.clock_mask.set(rounds - 1);
+    }
+
+    /// Whether rounds took longer than this lately, in nanoseconds. A hint.
+    #[inline]
+    pub(crate) fn rounds_take(&self, longer_than: u32) -> bool {
+        self.shared.round.load(Ordering::Relaxed) > longer_than
+    }
+
+    /// It is `now`, in the round with this tick: the time that a round takes is measured, which is
+    /// what it gives, in nanoseconds; and the oldest newborn has a turn once in a time slice.
+    ///
+    /// The shorter of two measurements in a row counts: in one the thread may have been descheduled.
+    #[inline]
+    pub(crate) fn note_time(&self, now: u64, tick: u32) -> u32 {
+        let (before, first, last) = self.clock_read.get();
+        let rounds = u64::from(tick.wrapping_sub(first)).max(1);
+        let round = now.saturating_sub(before) / rounds;
+        let round = u32::try_from(round).unwrap_or(u32::MAX);
+        self.clock_read.set((now, tick, round));
+        let round = round.min(last);
+        self.shared.round.store(round, Ordering::Relaxed);
         if now.saturating_sub(self.oldest_served.get()) >= TIME_SLICE {
             self.oldest_served.set(now);
             self.queue.serve_oldest();
         }
+        round
     }
 
     /// Any goroutine that waits here, to be put elsewhere.

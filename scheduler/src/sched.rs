@@ -60,6 +60,8 @@ pub(crate) struct Sched {
     pub(crate) source: Arc<dyn EventSource>,
     /// When events were collected last, on the runtime's clock.
     pub(crate) last_poll: AtomicU64,
+    /// When somebody looked last for processors that stand still, on the runtime's clock.
+    pub(crate) last_relief: AtomicU64,
     /// Apart, for those who announce the end of their thread when they have let the scheduler go.
     pub(crate) machines: Arc<Machines>,
     pub(crate) sysmon: Sysmon,
@@ -121,6 +123,7 @@ impl Sched {
             global,
             source,
             last_poll: AtomicU64::new(0),
+            last_relief: AtomicU64::new(0),
             machines: Arc::default(),
             sysmon: Sysmon::default(),
             runs: Runs::default(),

@@ -11,8 +11,10 @@
 //! It also sees to it that somebody watches for events: the machine that was waiting for them may
 //! be busy with the first one for long, while another sleeps.
 //!
-//! It looks every 20 us when there was something to do lately, or when told to hurry; else every
-//! millisecond (Go's goes down to 10 ms; ours asks less of the machines, so it has to look more).
+//! It looks every 20 us when it took a processor away lately, or when told to hurry; else ever less
+//! often, down to every 4 ms (Go's to 10 ms; ours asks less of the machines, so it has to look more),
+//! and once more after one when nobody watched. Each look costs some 20 us, and the thread that it
+//! interrupts more: at every millisecond that was a twentieth of what a busy server could do.
 //! When all processors have been idle for a while it sleeps until one is busy again: steps Y1 to Y3
 //! and W1, W2 of `idle.rs`. What else it does is in `chores.rs`.
 
@@ -30,12 +32,14 @@ use crate::sys;
 
 /// The shortest time between two looks, and the longest.
 const MIN_DELAY: Duration = Duration::from_micros(20);
-const MAX_DELAY: Duration = Duration::from_millis(1);
+const MAX_DELAY: Duration = Duration::from_millis(4);
+/// The longest time to the next look when nobody was seen to watch for events.
+const SECOND_LOOK: Duration = Duration::from_millis(1);
 /// Looks without anything to do before the delay begins to double.
 const PATIENCE: u32 = 50;
 /// Looks in a row, all of them at nothing but idle processors, before it lies down: not too few, or
 /// a program with an event now and then has to wake it for each.
-const IDLE_LOOKS: u32 = 20;
+const IDLE_LOOKS: u32 = 10;
 /// Events, timers and goroutines in the global queue that have waited for this long are to be seen to
 /// by the next machine that comes to a scheduling round, in nanoseconds.
 const SOON_LATE: u64 = 1_000_000;
@@ -123,7 +127,11 @@ fn watch(sched: &Sched) {
         let timeout = if lies_down {
             chores.at_rest(sched)
         } else {
-            Some(delay)
+            Some(if view.unwatched {
+                delay.min(SECOND_LOOK)
+            } else {
+                delay
+            })
         };
         if lies_down || delay > MIN_DELAY {
             sched.sysmon.slow.store(1, Ordering::Relaxed);
@@ -169,10 +177,9 @@ struct View {
 }
 
 impl View {
-    /// Looks at everything once; whether there was something to do.
+    /// Looks at everything once; whether it had to take a processor away.
     fn look(&mut self, sched: &Sched) -> bool {
         let now = clock::now();
-        let mut helped = false;
         let all = sched.processors.all();
         self.seen.resize(all.len(), Seen::default());
         for (p, seen) in all.iter().zip(&mut self.seen) {
@@ -187,8 +194,10 @@ impl View {
                 seen.since = now;
                 continue;
             }
-            if (p.queue.has_next() || !p.queue.is_empty()) && sched.wake_searcher() {
-                helped = true;
+            if p.queue.has_next() || !p.queue.is_empty() {
+                let stood = now.saturating_sub(seen.since);
+                p.round_takes(u32::try_from(stood).unwrap_or(u32::MAX));
+                sched.wake_searcher();
             }
             // One that sleeps until its earliest timer is on time by itself.
             if p.timers.next() < now.saturating_sub(LATE) {
@@ -196,10 +205,12 @@ impl View {
             }
         }
         // No thread could be made for it when it was queued.
-        helped |= !sched.global_is_empty() && sched.wake_searcher();
+        if !sched.global_is_empty() {
+            sched.wake_searcher();
+        }
         self.hurry_if_late(sched, now);
-        helped |= retake(sched, &self.seen, now);
-        helped |= self.keep_watch(sched);
+        let taken = retake(sched, &self.seen, now);
+        self.keep_watch(sched);
         self.report_refusals(sched, now);
         if sched.source.has_waiters()
             && !sched.idle.is_polling()
@@ -210,11 +221,10 @@ impl View {
                 tracing::error!(%error, "polling for events failed");
             }
         }
-        helped |= !self.ready.is_empty();
         for parked in self.ready.drain() {
             parked.ready();
         }
-        helped
+        taken
     }
 
     /// Has a machine catch up at its next round, if timers, events or the global queue wait.
@@ -247,12 +257,14 @@ impl View {
 
     /// If nobody has watched for events and timers since the last look, though a processor is idle,
     /// wakes a machine: it will find nothing, and watch.
-    fn keep_watch(&mut self, sched: &Sched) -> bool {
+    fn keep_watch(&mut self, sched: &Sched) {
         let unwatched = sched.idle.counts().idle() > 0
             && !sched.idle.is_polling()
             && (sched.source.has_waiters() || sched.next_deadline() != FOREVER);
         let before = std::mem::replace(&mut self.unwatched, unwatched);
-        unwatched && before && sched.wake_searcher()
+        if unwatched && before {
+            sched.wake_searcher();
+        }
     }
 }
 
