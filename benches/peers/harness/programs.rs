@@ -69,8 +69,10 @@ impl Program {
 
     /// The command that does `way` with `procs` processors, without further arguments.
     pub(crate) fn command(&self, way: &str, procs: usize) -> Command {
-        // Our servers are the bundled ones, as they are shipped.
-        if let (Runtime::Marmot, Some(server)) = (self.runtime, way.strip_prefix("serve-")) {
+        // Under their plain names our servers are the bundled ones, as they are shipped.
+        if let (Runtime::Marmot, Some(server), false) =
+            (self.runtime, way.strip_prefix("serve-"), way.contains('='))
+        {
             let mut command = Command::new(self.path.with_file_name(server));
             command.env("MARMOT_MAXPROCS", procs.to_string());
             command.env("RUST_LOG", "error");

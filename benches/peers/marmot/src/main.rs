@@ -3,6 +3,7 @@
 mod channels;
 mod locks;
 mod memory;
+mod servers;
 mod spawn;
 mod timers;
 mod trees;
@@ -11,7 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use marmot::{Runtime, num_goroutines, sleep};
-use marmot_peer::{Job, Outcome, Peer, Size, Stopwatch, Unsupported, Workload, main as run_peer};
+use marmot_peer::{
+    Job, Outcome, Peer, Server, Size, Stopwatch, Unsupported, Workload, main as run_peer,
+};
 
 use crate::timers::Late;
 
@@ -20,8 +23,7 @@ fn main() -> ExitCode {
         runtime: "marmot",
         version: env!("CARGO_PKG_VERSION").to_owned(),
         workloads: WORKLOADS,
-        // The bundled demo servers are the ones that are compared.
-        servers: &[],
+        servers: SERVERS,
     })
 }
 
@@ -98,3 +100,20 @@ fn whole(job: &Job, work: fn(u64, u64) -> marmot_peer::Report) -> Outcome {
     let Size { tasks, ops } = job.size;
     inside(job, || work(tasks, ops))
 }
+
+/// The same programs as the peers'. Under the plain names the bundled servers are compared, as they
+/// are shipped.
+const SERVERS: &[Server] = &[
+    Server {
+        name: "serve-echo=same",
+        serve: servers::echo,
+    },
+    Server {
+        name: "serve-http=same",
+        serve: servers::http,
+    },
+    Server {
+        name: "serve-kv=same",
+        serve: servers::kv,
+    },
+];
