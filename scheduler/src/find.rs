@@ -169,8 +169,9 @@ impl M {
     }
 
     /// Takes over half of what waits behind a machine that has not moved on since somebody looked
-    /// last, some time ago: its goroutine computes, or its thread was descheduled. A machine that
-    /// always has something in its own queue, by polling, say, would never come to steal that.
+    /// last, some time ago, and fires its timers that are due: its goroutine computes, or its thread
+    /// was descheduled. A machine that always has something in its own queue, by polling, say, would
+    /// never come to steal that.
     fn relieve(&self, now: u64) {
         let all = self.sched.processors.all();
         if all.len() == 1
@@ -184,6 +185,7 @@ impl M {
             if other.index == p.shared.index || !other.stands_still() {
                 continue;
             }
+            self.fire_timers(&other.timers, now);
             // It has stood for long enough for its `runnext` to be no longer its own, too.
             let next = other.queue.steal_stuck_next(0);
             for r in [next, other.queue.steal_half(p.queue())]

@@ -160,8 +160,9 @@
 //! the clock in each while they are long. And sysmon, when it sees a timer, an event or the global
 //! queue wait for a millisecond, raises a flag, and the next machine that comes by sees to all three.
 //! Nor may a busy machine leave it to idle ones to steal, for there may be none: every 200 us one of
-//! those that are busy takes over half of what waits behind a machine that has not moved on, be it
-//! that its goroutine computes or that the kernel has taken the core from its thread. When two goroutines ready each other by turns, their turns share one time slice, at the
+//! those that are busy takes over half of what waits behind a machine that has not moved on, and its
+//! timers that are due, be it that its goroutine computes or that the kernel has taken the core from
+//! its thread. When two goroutines ready each other by turns, their turns share one time slice, at the
 //! end of which sysmon has the next entry send both through the queue.
 //!
 //! A goroutine that is unwinding must not change threads, and no other may run on its thread
