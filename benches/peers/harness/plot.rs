@@ -174,6 +174,8 @@ where
         }
         chart
             .configure_series_labels()
+            // The curves have their ends to the left and to the right.
+            .position(SeriesLabelPosition::UpperMiddle)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK)
             .label_font((FONT, 13))
