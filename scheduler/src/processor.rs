@@ -239,6 +239,8 @@ impl P {
     /// what it gives, in nanoseconds; and the oldest newborn has a turn once in a time slice.
     ///
     /// The shorter of two measurements in a row counts: in one the thread may have been descheduled.
+    /// Time in which the processor lay idle is measured, too: where there is little to do, it costs
+    /// nothing that matters to wake others for it at once.
     #[inline]
     pub(crate) fn note_time(&self, now: u64, tick: u32) -> u32 {
         let (before, first, last) = self.clock_read.get();
