@@ -1,6 +1,7 @@
 //! What a goroutine leaves waiting behind it while it computes, others take over.
 
 use std::hint::{black_box, spin_loop};
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,10 +55,12 @@ fn what_a_producer_sends_is_received_while_it_computes() {
         consumer.join().unwrap();
         overlapped
     });
-    // If it had to wait for the producer to park, it would be the few that sysmon sees.
+    // If it had to wait for the producer to park, it would be the few that sysmon sees. With a single
+    // core nothing overlaps, and that all is received is all there is to see.
     let most = ITEMS - LEARN;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     assert!(
-        overlapped > most * 2 / 3,
+        overlapped > most * 2 / 3 || cores == 1,
         "{overlapped} of {most} overlapped"
     );
 }
