@@ -47,4 +47,4 @@ pub use late::Lateness;
 pub use process::{Memory, Switches};
 pub use report::{Report, Stopwatch, Value};
 pub use resp::Store;
-pub use serve::{BACKLOG, BUFFER, Input, Malformed, announce, listen};
+pub use serve::{BACKLOG, BUFFER, Input, Malformed, announce, converse, listen};

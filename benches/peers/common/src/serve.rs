@@ -1,6 +1,6 @@
 //! What all servers do alike: listen, say where, end at SIGTERM.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
@@ -89,5 +89,25 @@ impl Input {
     pub fn consume(&mut self, used: usize) {
         self.buffer.copy_within(used..self.filled, 0);
         self.filled -= used;
+    }
+}
+
+/// Serves a connection that blocks its task: reads, appends the answers to all that is whole, and
+/// writes them together, until the client is gone or sends what is malformed.
+pub fn converse(
+    mut stream: impl Read + Write,
+    answer: impl Fn(&[u8], &mut Vec<u8>) -> Result<usize, Malformed>,
+) {
+    let mut input = Input::default();
+    let mut out = Vec::with_capacity(BUFFER);
+    while let Ok(received @ 1..) = stream.read(input.space()) {
+        let Ok(used) = answer(input.received(received), &mut out) else {
+            break;
+        };
+        input.consume(used);
+        if !out.is_empty() && stream.write_all(&out).is_err() {
+            break;
+        }
+        out.clear();
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 use std::sync::Arc;
 
-use marmot_peer::{BUFFER, Input, Malformed, Service, Store, announce, answer_http, listen};
+use marmot_peer::{BUFFER, Service, Store, announce, answer_http, converse, listen};
 use may::go;
 use may::net::{TcpListener, TcpStream};
 use may_minihttp::{HttpService, HttpServiceFactory, Request, Response};
@@ -54,25 +54,6 @@ pub(crate) fn kv(service: &Service) -> io::Result<()> {
             store.answer(input, out)
         });
     })
-}
-
-/// Reads, appends the answers to all that is whole, and writes them together.
-fn converse(
-    mut stream: TcpStream,
-    answer: impl Fn(&[u8], &mut Vec<u8>) -> Result<usize, Malformed>,
-) {
-    let mut input = Input::default();
-    let mut out = Vec::with_capacity(BUFFER);
-    while let Ok(received @ 1..) = stream.read(input.space()) {
-        let Ok(used) = answer(input.received(received), &mut out) else {
-            break;
-        };
-        input.consume(used);
-        if !out.is_empty() && stream.write_all(&out).is_err() {
-            break;
-        }
-        out.clear();
-    }
 }
 
 /// Answers on `may_minihttp`, with a service for each connection as its fastest examples have it.
