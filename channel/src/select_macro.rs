@@ -327,10 +327,10 @@ macro_rules! __select {
         match ($(&$channel,)*) {
             ($($name,)*) => {
                 $(let $name: $crate::__select!(@type $kind) = $name;)*
-                let mut cases = [$($crate::internal::Case::$kind($name, $index)),*];
+                let mut cases = [$($crate::internal::Case::$kind($name)),*];
                 let mut landing = $crate::internal::Landing::new();
                 let chosen = $crate::internal::select(&mut cases, &mut landing, $biased);
-                match chosen.index() {
+                match chosen.position() {
                     $($index => {
                         let result = $crate::__select!(@finish $kind chosen $name $message);
                         let $result = result;
@@ -350,13 +350,13 @@ macro_rules! __select {
                 $(let $name: $crate::__select!(@type $kind) = $name;)*
                 #[allow(unused_mut)]
                 let mut cases: [$crate::internal::Case<'_>; _] =
-                    [$($crate::internal::Case::$kind($name, $index)),*];
+                    [$($crate::internal::Case::$kind($name)),*];
                 #[allow(unused_mut)]
                 let mut landing = $crate::internal::Landing::new();
                 match $crate::__select!(@within ($($timeout)?) cases landing $biased) {
                     ::core::option::Option::None => $otherwise,
                     #[allow(unused_variables)]
-                    ::core::option::Option::Some(chosen) => match chosen.index() {
+                    ::core::option::Option::Some(chosen) => match chosen.position() {
                         $($index => {
                             let result = $crate::__select!(@finish $kind chosen $name $message);
                             let $result = result;

@@ -123,6 +123,44 @@ fn the_choice_is_random_or_biased() {
     });
 }
 
+/// Each of the ready cases has the same chance, wherever it stands and however many there are.
+#[test]
+fn the_choice_is_even() {
+    const ROUNDS: usize = 20_000;
+    for (cases, ready) in [
+        (3, vec![0, 2]),
+        (64, vec![0, 1, 31, 63]),
+        (65, vec![63, 64]),
+        (200, vec![5, 64, 65, 66, 199]),
+    ] {
+        let channels: Vec<_> = (0..cases).map(|_| unbounded::<()>()).collect();
+        for &position in &ready {
+            channels[position].0.send(()).unwrap();
+        }
+        let mut sel = Select::new();
+        for (_, receiver) in &channels {
+            sel.recv(receiver);
+        }
+        let mut chosen = vec![0; cases];
+        for _ in 0..ROUNDS {
+            chosen[sel.ready()] += 1;
+        }
+        let share = ROUNDS / ready.len();
+        for &position in &ready {
+            // Ten standard deviations at least.
+            let (least, most) = (share * 4 / 5, share * 6 / 5);
+            assert!(
+                (least..=most).contains(&chosen[position]),
+                "case {position} of {cases}: {}, not {share}",
+                chosen[position],
+            );
+        }
+        assert_eq!(chosen.iter().sum::<usize>(), ROUNDS);
+        let ready_ones: usize = ready.iter().map(|&position| chosen[position]).sum();
+        assert_eq!(ready_ones, ROUNDS, "only what is ready is chosen");
+    }
+}
+
 #[test]
 fn a_select_does_not_meet_itself() {
     everywhere(|tasks| {

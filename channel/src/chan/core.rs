@@ -185,16 +185,17 @@ impl Core {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Sets or clears a flag. The lock makes load and store one step.
+    /// Sets or clears a flag; the flags then. The lock makes load and store one step.
     ///
     /// # Safety
     /// The lock is held.
     #[inline]
-    unsafe fn set_flag(&self, flag: u32, on: bool) {
+    unsafe fn set_flag(&self, flag: u32, on: bool) -> u32 {
         let flags = self.flags.load(Ordering::Relaxed);
         let flags = if on { flags | flag } else { flags & !flag };
         // Release: pairs with `flags`.
         self.flags.store(flags, Ordering::Release);
+        flags
     }
 
     /// # Safety
@@ -232,16 +233,16 @@ impl Core {
     pub(crate) unsafe fn enqueue(&self, side: Side, waiter: *mut Waiter) {
         debug_assert!(!self.is_closed());
         // SAFETY: the lock is held.
-        unsafe {
+        let flags = unsafe {
             let (queue, flag) = self.queue(side);
             queue.push_back(waiter);
-            self.set_flag(flag, true);
-        }
+            self.set_flag(flag, true)
+        };
         let (other, observed) = match side {
             Side::Recv => (Side::Send, SEND_OBSERVED),
             Side::Send => (Side::Recv, RECV_OBSERVED),
         };
-        if meets(self.flags(), observed) {
+        if meets(flags, observed) {
             let mut wakes = WakeList::new();
             // SAFETY: the lock is held.
             unsafe { self.wake_observers(other, &mut wakes) };

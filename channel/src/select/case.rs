@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::chan::{Core, Patience, Pledge, RecvEnd, Side};
 use crate::flavors::Clock;
 use crate::receiver::Receiver;
-use crate::select::token::{Choice, Token};
+use crate::select::landing::{Choice, Landing, fits_inline};
 use crate::sender::Sender;
 use crate::wait_queue::{Verdict, Waiter};
 
@@ -22,13 +22,16 @@ pub(crate) trait Handle {
     fn next(&self) -> Option<Instant>;
 
     /// Chooses the operation if it need not wait: its first step is taken.
-    fn choose(&self, token: &mut Token<'_>) -> bool;
+    fn choose(&self, landing: &mut Landing) -> bool;
 
     /// Takes over what the claimer of this case's waiter has done. `false`: nothing after all.
-    fn accept(&self, verdict: Verdict, slot: *mut (), token: &mut Token<'_>) -> bool;
+    fn accept(&self, verdict: Verdict, slot: *mut (), landing: &mut Landing) -> bool;
 
     /// Gives back a send that has been chosen.
     fn renounce(&self, pledge: Pledge);
+
+    /// The room that a received value needs.
+    fn room(&self) -> Layout;
 }
 
 impl<T> Handle for Sender<T> {
@@ -40,29 +43,33 @@ impl<T> Handle for Sender<T> {
         None
     }
 
-    fn choose(&self, token: &mut Token<'_>) -> bool {
+    fn choose(&self, landing: &mut Landing) -> bool {
         match self.chan().pledge() {
             Some(pledge) => {
-                token.choice = Choice::Pledged(pledge);
+                landing.choice = Choice::Pledged(pledge);
                 true
             }
             None => false,
         }
     }
 
-    fn accept(&self, verdict: Verdict, slot: *mut (), token: &mut Token<'_>) -> bool {
+    fn accept(&self, verdict: Verdict, slot: *mut (), landing: &mut Landing) -> bool {
         let pledge = match verdict {
             Verdict::Granted => Pledge::Place,
             Verdict::Paired => Pledge::Packet(slot.cast()),
             Verdict::Closed => Pledge::Closed,
             Verdict::Pending | Verdict::Done | Verdict::Again => return false,
         };
-        token.choice = Choice::Pledged(pledge);
+        landing.choice = Choice::Pledged(pledge);
         true
     }
 
     fn renounce(&self, pledge: Pledge) {
         self.chan().renounce(pledge);
+    }
+
+    fn room(&self) -> Layout {
+        Layout::new::<()>()
     }
 }
 
@@ -75,47 +82,75 @@ impl<T> Handle for Receiver<T> {
         self.clock().and_then(|channel| channel.next())
     }
 
-    fn choose(&self, token: &mut Token<'_>) -> bool {
-        token.landing.reserve(Layout::new::<T>());
-        let out = token.landing.place().cast::<T>();
+    fn choose(&self, landing: &mut Landing) -> bool {
+        landing.reserve(Layout::new::<T>());
+        let out = landing.place().cast::<T>();
         // SAFETY: the landing has room for a `T`.
         match unsafe { self.recv_into(out, Patience::Now) } {
-            RecvEnd::Received => token.received::<T>(),
-            RecvEnd::Closed => token.choice = Choice::Closed,
+            RecvEnd::Received => landing.received::<T>(),
+            RecvEnd::Closed => landing.choice = Choice::Closed,
             RecvEnd::Empty => return false,
         }
         true
     }
 
-    fn accept(&self, verdict: Verdict, _: *mut (), token: &mut Token<'_>) -> bool {
+    fn accept(&self, verdict: Verdict, _: *mut (), landing: &mut Landing) -> bool {
         match verdict {
-            Verdict::Done => token.received::<T>(),
-            Verdict::Closed => token.choice = Choice::Closed,
+            Verdict::Done => landing.received::<T>(),
+            Verdict::Closed => landing.choice = Choice::Closed,
             Verdict::Pending | Verdict::Granted | Verdict::Paired | Verdict::Again => return false,
         }
         true
     }
 
     fn renounce(&self, _: Pledge) {}
+
+    fn room(&self) -> Layout {
+        Layout::new::<T>()
+    }
+}
+
+/// What is to be known of a case at every step, in one byte: it is written for each case of each
+/// select.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traits(u8);
+
+impl Traits {
+    const SEND: u8 = 1;
+    const CLOCK: u8 = 2;
+    const LARGE: u8 = 4;
+
+    #[inline]
+    pub(super) fn side(self) -> Side {
+        if self.0 & Self::SEND == 0 {
+            Side::Recv
+        } else {
+            Side::Send
+        }
+    }
+
+    /// The clock fills the channel, or nobody: its core, if it has one, only has observers.
+    #[inline]
+    pub(super) fn is_clock(self) -> bool {
+        self.0 & Self::CLOCK != 0
+    }
+
+    /// A received value may need more room than a landing has.
+    #[inline]
+    pub(super) fn is_large(self) -> bool {
+        self.0 & Self::LARGE != 0
+    }
 }
 
 /// One case of a select, with the room for standing in line. Made by the macro and by `Select`.
+///
+/// A select writes one for each of its cases, so there is little in it: what depends on the type
+/// alone and is seldom asked for is with the handle.
 pub struct Case<'a> {
     pub(super) handle: &'a dyn Handle,
     /// Where to stand in line; `None` for clocks that nobody sets, and for `never`.
     pub(super) core: Option<&'a Core>,
-    /// The clock fills the channel, or nobody: its core, if it has one, only has observers.
-    pub(super) is_clock: bool,
-    pub(super) side: Side,
-    /// The room that a received value needs.
-    pub(super) room: Layout,
-    /// The address of the handle, by which it is recognised when the operation is completed.
-    pub(super) address: *const u8,
-    /// What the user knows it by.
-    pub(super) index: usize,
-    /// Scratch: the first so many `turn`s are the positions of cases whose locks are to be taken,
-    /// in this order.
-    pub(super) turn: usize,
+    pub(super) traits: Traits,
     /// Initialised and in a queue only while the select waits.
     pub(super) node: MaybeUninit<Waiter>,
 }
@@ -123,40 +158,45 @@ pub struct Case<'a> {
 impl<'a> Case<'a> {
     /// A send.
     #[inline]
-    pub fn send<T>(sender: &'a Sender<T>, index: usize) -> Self {
+    pub fn send<T>(sender: &'a Sender<T>) -> Self {
         Case {
             handle: sender,
             core: Some(sender.chan().core()),
-            is_clock: false,
-            side: Side::Send,
-            room: Layout::new::<()>(),
-            address: ptr::from_ref(sender).cast(),
-            index,
-            turn: 0,
+            traits: Traits(Traits::SEND),
             node: MaybeUninit::uninit(),
         }
     }
 
     /// A receive.
     #[inline]
-    pub fn recv<T>(receiver: &'a Receiver<T>, index: usize) -> Self {
+    pub fn recv<T>(receiver: &'a Receiver<T>) -> Self {
+        let chan = receiver.chan();
+        let large = if fits_inline::<T>() { 0 } else { Traits::LARGE };
         Case {
             handle: receiver,
-            core: receiver.core(),
-            is_clock: receiver.chan().is_none(),
-            side: Side::Recv,
-            room: Layout::new::<T>(),
-            address: ptr::from_ref(receiver).cast(),
-            index,
-            turn: 0,
+            core: match chan {
+                Some(chan) => Some(chan.core()),
+                None => receiver.core(),
+            },
+            traits: match chan {
+                Some(_) => Traits(large),
+                None => Traits(large | Traits::CLOCK),
+            },
             node: MaybeUninit::uninit(),
         }
     }
 
+    /// Whether it is a case of that very sender or receiver.
+    #[inline]
+    pub(super) fn is_of<H>(&self, handle: &H) -> bool {
+        ptr::addr_eq(self.handle, handle)
+    }
+
     /// Whether the operation would not wait, by a look without the lock.
+    #[inline]
     pub(super) fn is_ready(&self, clock: &mut Clock) -> bool {
         match self.core {
-            Some(core) if !self.is_clock => core.is_ready(self.side),
+            Some(core) if !self.traits.is_clock() => core.is_ready(self.traits.side()),
             _ => self.handle.is_due(clock),
         }
     }
@@ -174,8 +214,7 @@ impl Clone for Case<'_> {
 impl fmt::Debug for Case<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Case")
-            .field("side", &self.side)
-            .field("index", &self.index)
+            .field("side", &self.traits.side())
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 //! Select over operations that are known at run time: the builder, and what it returns.
 
 mod case;
+mod landing;
 mod run;
-mod token;
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 pub use self::case::Case;
 use self::case::Handle;
-pub use self::token::Landing;
-use self::token::{Choice, Token};
+use self::landing::Choice;
+pub use self::landing::Landing;
 use crate::chan::Patience;
 use crate::err::{
     ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
@@ -21,52 +21,49 @@ use crate::sender::Sender;
 
 /// Selects, and names what was chosen.
 #[inline]
-fn run<'a, 't>(
-    cases: &mut [Case<'a>],
-    landing: &'t mut Landing,
+fn run<'c, 'a>(
+    cases: &'c mut [Case<'a>],
+    landing: &'c mut Landing,
     patience: Patience,
     biased: bool,
-) -> Option<Chosen<'a, 't>> {
-    let mut token = Token::new(landing);
-    let chosen = run::select(cases, patience, biased, &mut token)?;
-    let case = &cases[chosen];
+) -> Option<Chosen<'c, 'a>> {
+    let position = run::select(cases, patience, biased, landing)?;
     Some(Chosen {
-        handle: case.handle,
-        address: case.address,
-        index: case.index,
-        token,
+        case: &cases[position],
+        position,
+        landing,
     })
 }
 
 /// For the macro: waits until one of the cases is chosen. There is one at least.
 #[inline]
-pub fn select<'a, 't>(
-    cases: &mut [Case<'a>],
-    landing: &'t mut Landing,
+pub fn select<'c, 'a>(
+    cases: &'c mut [Case<'a>],
+    landing: &'c mut Landing,
     biased: bool,
-) -> Chosen<'a, 't> {
+) -> Chosen<'c, 'a> {
     run(cases, landing, Patience::Forever, biased)
         .expect("a select without a deadline ends with a choice")
 }
 
 /// For the macro: does not wait.
 #[inline]
-pub fn try_select<'a, 't>(
-    cases: &mut [Case<'a>],
-    landing: &'t mut Landing,
+pub fn try_select<'c, 'a>(
+    cases: &'c mut [Case<'a>],
+    landing: &'c mut Landing,
     biased: bool,
-) -> Option<Chosen<'a, 't>> {
+) -> Option<Chosen<'c, 'a>> {
     run(cases, landing, Patience::Now, biased)
 }
 
 /// For the macro: waits for a time.
 #[inline]
-pub fn select_timeout<'a, 't>(
-    cases: &mut [Case<'a>],
-    landing: &'t mut Landing,
+pub fn select_timeout<'c, 'a>(
+    cases: &'c mut [Case<'a>],
+    landing: &'c mut Landing,
     timeout: Duration,
     biased: bool,
-) -> Option<Chosen<'a, 't>> {
+) -> Option<Chosen<'c, 'a>> {
     run(cases, landing, Patience::For(timeout), biased)
 }
 
@@ -125,6 +122,8 @@ pub fn select_timeout<'a, 't>(
 /// ```
 pub struct Select<'a> {
     cases: Vec<Case<'a>>,
+    /// What the user knows each of them by.
+    indices: Vec<usize>,
     next_index: usize,
     biased: bool,
 }
@@ -147,6 +146,7 @@ impl<'a> Select<'a> {
     pub fn new() -> Self {
         Select {
             cases: Vec::with_capacity(4),
+            indices: Vec::with_capacity(4),
             next_index: 0,
             biased: false,
         }
@@ -189,8 +189,7 @@ impl<'a> Select<'a> {
     /// assert_eq!(rx.recv(), Ok(5));
     /// ```
     pub fn send<T>(&mut self, s: &'a Sender<T>) -> usize {
-        let case = Case::send(s, self.next_index);
-        self.add(case)
+        self.add(Case::send(s))
     }
 
     /// Adds a receive. Returns its index.
@@ -206,13 +205,13 @@ impl<'a> Select<'a> {
     /// assert!(sel.try_select().is_err());
     /// ```
     pub fn recv<T>(&mut self, r: &'a Receiver<T>) -> usize {
-        let case = Case::recv(r, self.next_index);
-        self.add(case)
+        self.add(Case::recv(r))
     }
 
     fn add(&mut self, case: Case<'a>) -> usize {
         let index = self.next_index;
         self.cases.push(case);
+        self.indices.push(index);
         self.next_index += 1;
         index
     }
@@ -240,13 +239,15 @@ impl<'a> Select<'a> {
             "index out of bounds; {index} >= {}",
             self.next_index
         );
-        let position = self.cases.iter().position(|case| case.index == index);
+        let position = self.indices.iter().position(|&known| known == index);
         let position = position.expect("no operation with this index");
         // The order counts only in a biased select; there it is kept.
         if self.biased {
             self.cases.remove(position);
+            self.indices.remove(position);
         } else {
             self.cases.swap_remove(position);
+            self.indices.swap_remove(position);
         }
     }
 
@@ -307,13 +308,10 @@ impl<'a> Select<'a> {
 
     fn select_within(&mut self, patience: Patience) -> Option<SelectedOperation<'a>> {
         let mut landing = Landing::new();
-        let chosen = run(&mut self.cases, &mut landing, patience, self.biased)?;
-        let (handle, address, index, choice) = chosen.into_parts();
+        let position = run::select(&mut self.cases, patience, self.biased, &mut landing)?;
         Some(SelectedOperation {
-            handle,
-            address,
-            index,
-            choice,
+            handle: self.cases[position].handle,
+            index: self.indices[position],
             landing,
         })
     }
@@ -465,7 +463,7 @@ impl<'a> Select<'a> {
 
     fn ready_within(&mut self, patience: Patience) -> Option<usize> {
         let position = run::ready(&mut self.cases, patience, self.biased)?;
-        Some(self.cases[position].index)
+        Some(self.indices[position])
     }
 }
 
@@ -473,6 +471,7 @@ impl Clone for Select<'_> {
     fn clone(&self) -> Self {
         Select {
             cases: self.cases.clone(),
+            indices: self.indices.clone(),
             next_index: self.next_index,
             biased: self.biased,
         }
@@ -496,8 +495,8 @@ impl fmt::Debug for Select<'_> {
 /// # Safety
 /// The choice was made for this very handle.
 #[inline]
-unsafe fn finish_send<T>(choice: Choice, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
-    let Choice::Pledged(pledge) = choice else {
+unsafe fn finish_send<T>(landing: &mut Landing, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+    let Choice::Pledged(pledge) = landing.choice.take() else {
         unreachable!("a selected send holds a pledge");
     };
     let msg = ManuallyDrop::new(msg);
@@ -513,10 +512,10 @@ unsafe fn finish_send<T>(choice: Choice, s: &Sender<T>, msg: T) -> Result<(), Se
 /// Completes a receive that was chosen.
 ///
 /// # Safety
-/// The choice was made for a receiver of `T`, and with this landing.
+/// The choice was made for a receiver of `T`.
 #[inline]
-unsafe fn finish_recv<T>(choice: Choice, landing: &mut Landing) -> Result<T, RecvError> {
-    match choice {
+unsafe fn finish_recv<T>(landing: &mut Landing) -> Result<T, RecvError> {
+    match landing.choice.take() {
         // SAFETY: the landing holds a value received for this choice, hence a `T`, which nobody else
         // takes, for the choice is gone.
         Choice::Received(_) => Ok(unsafe { landing.place().cast::<T>().read() }),
@@ -530,10 +529,10 @@ unsafe fn finish_recv<T>(choice: Choice, landing: &mut Landing) -> Result<T, Rec
 /// Undoes what was chosen, if it has not been completed; whether there was something to undo.
 ///
 /// # Safety
-/// The choice was made for this handle, and with this landing.
+/// The choice was made for this handle.
 #[inline]
-unsafe fn undo(choice: Choice, handle: &dyn Handle, landing: &mut Landing) -> bool {
-    match choice {
+unsafe fn undo(handle: &dyn Handle, landing: &mut Landing) -> bool {
+    match landing.choice.take() {
         Choice::None => return false,
         // SAFETY: the landing holds the value, and the choice that said so is gone.
         Choice::Received(drop_value) => unsafe { drop_value(landing.place()) },
@@ -545,19 +544,17 @@ unsafe fn undo(choice: Choice, handle: &dyn Handle, landing: &mut Landing) -> bo
 
 /// For the macro: what has been chosen and must now be completed.
 #[must_use]
-pub struct Chosen<'a, 't> {
-    handle: &'a dyn Handle,
-    /// The address of the sender or receiver.
-    address: *const u8,
-    index: usize,
-    token: Token<'t>,
+pub struct Chosen<'c, 'a> {
+    case: &'c Case<'a>,
+    position: usize,
+    landing: &'c mut Landing,
 }
 
-impl<'a> Chosen<'a, '_> {
-    /// Which case it is.
+impl Chosen<'_, '_> {
+    /// The position of the case.
     #[inline]
-    pub fn index(&self) -> usize {
-        self.index
+    pub fn position(&self) -> usize {
+        self.position
     }
 
     /// Completes a send.
@@ -566,11 +563,11 @@ impl<'a> Chosen<'a, '_> {
     /// If the case was not made with this very handle.
     #[inline]
     pub fn send<T>(self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
-        assert!(std::ptr::from_ref(s).cast() == self.address);
+        assert!(self.case.is_of(s));
         // Nothing is left to be undone.
         let mut this = ManuallyDrop::new(self);
         // SAFETY: the handle is the one that was chosen.
-        unsafe { finish_send(this.token.choice.take(), s, msg) }
+        unsafe { finish_send(this.landing, s, msg) }
     }
 
     /// Completes a receive.
@@ -579,16 +576,11 @@ impl<'a> Chosen<'a, '_> {
     /// If the case was not made with this very handle.
     #[inline]
     pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
-        assert!(std::ptr::from_ref(r).cast() == self.address);
+        assert!(self.case.is_of(r));
         // Nothing is left to be undone.
         let mut this = ManuallyDrop::new(self);
         // SAFETY: the handle is the one that was chosen.
-        unsafe { finish_recv(this.token.choice.take(), this.token.landing) }
-    }
-
-    fn into_parts(mut self) -> (&'a dyn Handle, *const u8, usize, Choice) {
-        let choice = self.token.choice.take();
-        (self.handle, self.address, self.index, choice)
+        unsafe { finish_recv(this.landing) }
     }
 }
 
@@ -603,7 +595,7 @@ impl Drop for Chosen<'_, '_> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: they belong together.
-        unsafe { undo(self.token.choice.take(), self.handle, self.token.landing) };
+        unsafe { undo(self.case.handle, self.landing) };
     }
 }
 
@@ -631,10 +623,7 @@ impl Drop for Chosen<'_, '_> {
 #[must_use]
 pub struct SelectedOperation<'a> {
     handle: &'a dyn Handle,
-    /// The address of the sender or receiver.
-    address: *const u8,
     index: usize,
-    choice: Choice,
     landing: Landing,
 }
 
@@ -680,11 +669,11 @@ impl SelectedOperation<'_> {
     #[track_caller]
     pub fn send<T>(mut self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
         assert!(
-            std::ptr::from_ref(s).cast() == self.address,
+            std::ptr::addr_eq(self.handle, s),
             "passed a sender that wasn't selected"
         );
         // SAFETY: the handle is the one that was chosen.
-        unsafe { finish_send(self.choice.take(), s, msg) }
+        unsafe { finish_send(&mut self.landing, s, msg) }
     }
 
     /// Completes a receive. Does not wait.
@@ -709,11 +698,11 @@ impl SelectedOperation<'_> {
     #[track_caller]
     pub fn recv<T>(mut self, r: &Receiver<T>) -> Result<T, RecvError> {
         assert!(
-            std::ptr::from_ref(r).cast() == self.address,
+            std::ptr::addr_eq(self.handle, r),
             "passed a receiver that wasn't selected"
         );
         // SAFETY: the handle is the one that was chosen.
-        unsafe { finish_recv(self.choice.take(), &mut self.landing) }
+        unsafe { finish_recv(&mut self.landing) }
     }
 }
 
@@ -726,7 +715,7 @@ impl fmt::Debug for SelectedOperation<'_> {
 impl Drop for SelectedOperation<'_> {
     fn drop(&mut self) {
         // SAFETY: they belong together.
-        let undone = unsafe { undo(self.choice.take(), self.handle, &mut self.landing) };
+        let undone = unsafe { undo(self.handle, &mut self.landing) };
         assert!(
             !undone || std::thread::panicking(),
             "dropped `SelectedOperation` without completing the operation"

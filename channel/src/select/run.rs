@@ -21,25 +21,25 @@
 //! Standing in line one by one, with a claim possible in between: then a waker may find a ticket
 //! whose wait is not open yet, and has to wait for it or skip it. Shuffling the cases first: the
 //! choice by counting the ready ones is as fair and needs no random number in the common case of
-//! one.
+//! one, and one otherwise.
 
 use std::time::Instant;
 
-use super::case::{Case, Handle};
-use super::token::Token;
+use super::case::{Case, Handle, Traits};
+use super::landing::Landing;
 use crate::chan::{Core, Limit, Patience, Side};
 use crate::flavors::{Clock, earlier, wait_out};
 use crate::sync::{Ordering, fence, rank};
 use crate::task::{Outcome, Publish, Reason, Wait, Why, next_u32};
 use crate::wait_queue::{Offer, Verdict, Waiter};
 
-/// Selects one of the cases; its position, with what it has come to in `token`. `None`: none was
-/// ready within the time.
+/// Selects one of the cases; its position, with what it has come to in the landing. `None`: none
+/// was ready within the time.
 pub(super) fn select(
     cases: &mut [Case<'_>],
     mut patience: Patience,
     biased: bool,
-    token: &mut Token<'_>,
+    landing: &mut Landing,
 ) -> Option<usize> {
     if cases.is_empty() {
         wait_out(patience);
@@ -47,7 +47,7 @@ pub(super) fn select(
     }
     loop {
         if let Some(chosen) = look(cases, patience, biased) {
-            if cases[chosen].handle.choose(token) {
+            if cases[chosen].handle.choose(landing) {
                 return Some(chosen);
             }
             continue;
@@ -55,7 +55,7 @@ pub(super) fn select(
         let Limit::At(deadline) = patience.limit() else {
             return None;
         };
-        match wait(cases, deadline, biased, Some(token)) {
+        match wait(cases, deadline, biased, Some(landing)) {
             End::Chosen(chosen) => return Some(chosen),
             End::Cancelled if deadline.is_some() => return None,
             // A cancellation of a select without a deadline has no way to be told yet; here the
@@ -86,6 +86,7 @@ pub(super) fn ready(cases: &mut [Case<'_>], mut patience: Patience, biased: bool
 }
 
 /// The position of a ready case: the first one if biased, else any with the same probability.
+#[inline(always)]
 fn look(cases: &[Case<'_>], patience: Patience, biased: bool) -> Option<usize> {
     if patience == Patience::Now {
         // There will be no second look under the locks. The fence puts this one after all that the
@@ -94,22 +95,66 @@ fn look(cases: &[Case<'_>], patience: Patience, biased: bool) -> Option<usize> {
         fence(Ordering::SeqCst);
     }
     let mut clock = Clock::default();
+    if biased {
+        return cases.iter().position(|case| case.is_ready(&mut clock));
+    }
+    if cases.len() > MARKS {
+        return look_at_many(cases, &mut clock);
+    }
+    let (marks, ready) = mark_ready(cases, &mut clock);
+    match ready {
+        0 => None,
+        1 => Some(nth_mark(marks, 0)),
+        _ => Some(nth_mark(marks, below(ready))),
+    }
+}
+
+/// [`look`] at more cases than a word has bits: each further word with any ready ones replaces the
+/// choice with the probability of its share.
+#[cold]
+#[inline(never)]
+fn look_at_many(cases: &[Case<'_>], clock: &mut Clock) -> Option<usize> {
+    let mut found = None;
     let mut ready = 0;
-    let mut chosen = None;
-    for (position, case) in cases.iter().enumerate() {
-        if !case.is_ready(&mut clock) {
+    for (word, cases) in cases.chunks(MARKS).enumerate() {
+        let (marks, here) = mark_ready(cases, clock);
+        if here == 0 {
             continue;
         }
-        if biased {
-            return Some(position);
-        }
-        // The n-th ready case replaces the choice with probability 1/n.
-        ready += 1;
-        if ready == 1 || below(ready) == 0 {
-            chosen = Some(position);
+        ready += here;
+        let chosen = below(ready);
+        if chosen < here {
+            found = Some(word * MARKS + nth_mark(marks, chosen));
         }
     }
-    chosen
+    found
+}
+
+/// A mark for each case that is ready, and how many are.
+#[inline]
+fn mark_ready(cases: &[Case<'_>], clock: &mut Clock) -> (u64, u32) {
+    let (mut marks, mut ready) = (0, 0);
+    let mut mark = 1_u64;
+    for case in cases {
+        if case.is_ready(clock) {
+            marks |= mark;
+            ready += 1;
+        }
+        mark <<= 1;
+    }
+    (marks, ready)
+}
+
+/// As many cases as are marked in a word.
+const MARKS: usize = u64::BITS as usize;
+
+/// The position of the `n`-th mark, counted from 0. There is one.
+#[inline]
+fn nth_mark(mut marks: u64, n: u32) -> usize {
+    for _ in 0..n {
+        marks &= marks - 1;
+    }
+    marks.trailing_zeros() as usize
 }
 
 /// A random number below `n`.
@@ -126,61 +171,88 @@ enum End {
     Cancelled,
 }
 
-/// Stands in all lines until something happens: with a token as a partner, without as an observer.
+/// Stands in all lines until something happens: with a landing as a partner, without as an observer.
 #[inline(never)]
 fn wait(
     cases: &mut [Case<'_>],
     deadline: Option<Instant>,
     biased: bool,
-    mut token: Option<&mut Token<'_>>,
+    mut landing: Option<&mut Landing>,
 ) -> End {
     // What may allocate or panic comes before the locks.
-    let slot = match &mut token {
-        Some(token) => {
-            for case in cases.iter().filter(|case| case.core.is_some()) {
-                token.landing.reserve(case.room);
+    let slot = match &mut landing {
+        Some(landing) => {
+            for case in cases
+                .iter()
+                .filter(|case| case.traits.is_large() && case.core.is_some())
+            {
+                landing.reserve(case.handle.room());
             }
-            token.landing.place().cast::<()>()
+            landing.place().cast::<()>()
         }
         None => std::ptr::null_mut(),
     };
     let wait = Wait::new();
     let ticket = wait.ticket();
-    let locks = put_in_order(cases);
+    let len = cases.len();
+    let (mut few, mut many);
+    let order = if is_in_order(cases) {
+        Order::AsGiven(len)
+    } else if len <= FEW {
+        few = [0; FEW];
+        Order::Sorted(sort_by_insertion(cases, &mut few[..len]))
+    } else {
+        many = vec![0; len];
+        Order::Sorted(sort(cases, &mut many))
+    };
+    let locks = order.len();
+    let has_all = locks == len;
     // Cases on one channel stand in one line, where the first is served first.
-    let first = if biased || locks == cases.len() {
+    let first = if biased || has_all {
         0
     } else {
-        below(u32::try_from(cases.len()).unwrap_or(u32::MAX)) as usize
+        below(u32::try_from(len).unwrap_or(u32::MAX)) as usize
     };
-    for n in 0..locks {
-        if let Some(core) = cases[cases[n].turn].core {
-            core.lock.lock();
-        }
-    }
     let mut clock = Clock::default();
-    let mut is_ready = |case: &Case<'_>| case.core.is_some() && case.is_ready(&mut clock);
-    let is_ready = cases.iter().any(&mut is_ready);
+    let mut is_ready = false;
+    let mut held = 0;
+    while held < locks && !is_ready {
+        let case = &cases[order.position(held)];
+        if let Some(core) = case.core {
+            core.lock.lock();
+            is_ready = case.is_ready(&mut clock);
+        }
+        held += 1;
+    }
+    if !has_all && !is_ready {
+        // Here not each case had its turn.
+        let mut cores = cases.iter().filter(|case| case.core.is_some());
+        is_ready = cores.any(|case| case.is_ready(&mut clock));
+    }
 
     // From here on the cases are shared with wakers and with `publish`: only pointers, no `&mut`.
-    let len = cases.len();
     let cases = cases.as_mut_ptr();
     // SAFETY: the locks in order were taken above.
-    let unlock = unsafe { unlock_all(cases, locks) };
+    let unlock = unsafe { unlock_all(cases, order, held) };
     if is_ready {
         let _ = unlock();
         return End::Again;
     }
     let mut until = deadline;
-    for position in (first..len).chain(0..first) {
+    let mut position = first;
+    for _ in 0..len {
         // SAFETY: in bounds; nobody else writes these fields.
         let (case, node) = unsafe { parts(cases, position) };
-        if case.is_clock {
+        position += 1;
+        if position == len {
+            position = 0;
+        }
+        if case.traits.is_clock() {
             // If it can be set it is under a lock that is held, and a change makes us look again.
             until = earlier(until, case.handle.next());
         }
         let Some(core) = case.core else { continue };
-        let offer = match case.side {
+        let offer = match case.traits.side() {
             Side::Recv => Offer::Value,
             Side::Send => Offer::Promise,
         };
@@ -188,10 +260,10 @@ fn wait(
         // claimer's hand or by our own, before this function is left.
         unsafe {
             node.write(Waiter::new(ticket, offer, slot));
-            if token.is_some() && !case.is_clock {
-                core.enqueue(case.side, node);
+            if landing.is_some() && !case.traits.is_clock() {
+                core.enqueue(case.traits.side(), node);
             } else {
-                core.enqueue_observer(case.side, node);
+                core.enqueue_observer(case.traits.side(), node);
             }
         }
     }
@@ -210,15 +282,15 @@ fn wait(
             core.lock.lock();
             // SAFETY: the lock is held, and the node is in that queue or in none.
             unsafe {
-                if token.is_some() && !case.is_clock {
-                    core.withdraw(case.side, node);
+                if landing.is_some() && !case.traits.is_clock() {
+                    core.withdraw(case.traits.side(), node);
                 } else {
-                    core.withdraw_observer(case.side, node);
+                    core.withdraw_observer(case.traits.side(), node);
                 }
                 core.lock.unlock();
             }
-        } else if let Some(token) = &mut token
-            && case.handle.accept(verdict, slot, token)
+        } else if let Some(landing) = &mut landing
+            && case.handle.accept(verdict, slot, landing)
         {
             chosen = End::Chosen(position);
         }
@@ -235,8 +307,7 @@ fn wait(
 struct Constant<'a> {
     handle: &'a dyn Handle,
     core: Option<&'a Core>,
-    is_clock: bool,
-    side: Side,
+    traits: Traits,
 }
 
 /// Takes a case apart without a reference to the whole of it.
@@ -250,80 +321,120 @@ unsafe fn parts<'a>(cases: *mut Case<'a>, position: usize) -> (Constant<'a>, *mu
         let constant = Constant {
             handle: (*case).handle,
             core: (*case).core,
-            is_clock: (*case).is_clock,
-            side: (*case).side,
+            traits: (*case).traits,
         };
         (constant, (&raw mut (*case).node).cast())
     }
 }
 
-/// Fills the cases' `turn`s: the positions of cases whose cores are all different, in the order of
-/// their addresses. Returns how many there are.
-fn put_in_order(cases: &mut [Case<'_>]) -> usize {
-    // As many as the macro takes, so that these need no memory.
-    const FEW: usize = 32;
-    let rank_at = |cases: &[Case<'_>], position: usize| cases[position].core.map_or(0, rank);
-    // Channels that were made one after the other mostly lie so, and are named so.
+/// Which locks are taken, and in which order: the positions of cases whose cores are all different,
+/// by the addresses of these.
+#[derive(Clone, Copy)]
+enum Order<'o> {
+    /// So many, and all there are.
+    AsGiven(usize),
+    Sorted(&'o [usize]),
+}
+
+impl Order<'_> {
+    #[inline]
+    fn len(self) -> usize {
+        match self {
+            Order::AsGiven(len) => len,
+            Order::Sorted(positions) => positions.len(),
+        }
+    }
+
+    /// The position of the case whose lock is the `n`-th.
+    #[inline]
+    fn position(self, n: usize) -> usize {
+        match self {
+            Order::AsGiven(_) => n,
+            Order::Sorted(positions) => positions[n],
+        }
+    }
+}
+
+/// As many cases as the macro takes: these are sorted without memory.
+const FEW: usize = 32;
+
+/// Zero for a case without a core.
+#[inline]
+fn rank_of(case: &Case<'_>) -> usize {
+    case.core.map_or(0, rank)
+}
+
+/// Channels that were made one after the other mostly lie so, and are named so.
+#[inline]
+fn is_in_order(cases: &[Case<'_>]) -> bool {
     let mut last = 0;
     let mut in_order = true;
-    for (position, case) in cases.iter_mut().enumerate() {
-        let here = case.core.map_or(0, rank);
+    for case in cases {
+        let here = rank_of(case);
         in_order &= here > last;
         last = here;
-        case.turn = position;
     }
-    let len = cases.len();
-    if in_order {
-        return len;
-    }
-    if len <= FEW {
-        // By insertion; the places before `sorted` are in order.
-        for sorted in 0..len {
-            let new = rank_at(cases, sorted);
-            let mut hole = sorted;
-            while hole > 0 && rank_at(cases, cases[hole - 1].turn) > new {
-                cases[hole].turn = cases[hole - 1].turn;
-                hole -= 1;
-            }
-            cases[hole].turn = sorted;
+    in_order
+}
+
+/// Fills `order`, which is as long as there are cases, and cuts it down to what is to be locked.
+#[inline(never)]
+fn sort_by_insertion<'o>(cases: &[Case<'_>], order: &'o mut [usize]) -> &'o [usize] {
+    // The places before `sorted` are in order.
+    for sorted in 0..cases.len() {
+        let new = rank_of(&cases[sorted]);
+        let mut hole = sorted;
+        while hole > 0 && rank_of(&cases[order[hole - 1]]) > new {
+            order[hole] = order[hole - 1];
+            hole -= 1;
         }
-    } else {
-        let mut order: Vec<usize> = (0..len).collect();
-        order.sort_unstable_by_key(|&position| rank_at(cases, position));
-        for (case, position) in cases.iter_mut().zip(order) {
-            case.turn = position;
-        }
+        order[hole] = sorted;
     }
-    // Each core once, and those without one not at all.
+    once_each(cases, order)
+}
+
+/// As [`sort_by_insertion`], for many.
+#[cold]
+#[inline(never)]
+fn sort<'o>(cases: &[Case<'_>], order: &'o mut [usize]) -> &'o [usize] {
+    for (position, place) in order.iter_mut().enumerate() {
+        *place = position;
+    }
+    order.sort_unstable_by_key(|&position| rank_of(&cases[position]));
+    once_each(cases, order)
+}
+
+/// Each core once, and those without one not at all.
+fn once_each<'o>(cases: &[Case<'_>], order: &'o mut [usize]) -> &'o [usize] {
     let mut kept = 0;
-    last = 0;
-    for n in 0..len {
-        let position = cases[n].turn;
-        let here = rank_at(cases, position);
+    let mut last = 0;
+    for n in 0..order.len() {
+        let here = rank_of(&cases[order[n]]);
         if here != last {
             last = here;
-            cases[kept].turn = position;
+            order[kept] = order[n];
             kept += 1;
         }
     }
-    kept
+    &order[..kept]
 }
 
 /// What a park has to publish: the first so many locks in order, released.
 ///
 /// # Safety
-/// They are held, and the closure is called before the cases go (see invariant 3).
+/// They are held, and the closure is called before the cases and the order go (see invariant 3).
 unsafe fn unlock_all<'a>(
     cases: *const Case<'a>,
+    order: Order<'a>,
     locks: usize,
 ) -> impl FnOnce() -> Publish + use<'a> {
     move || {
         for n in 0..locks {
             // SAFETY: at least one lock is still held, so the task has not left the frame; the
-            // turns below `locks` are positions in the slice; nobody writes the fields read here.
-            let core = unsafe { (*cases.add((*cases.add(n)).turn)).core };
+            // positions are in bounds; nobody writes the fields read here.
+            let core = unsafe { (*cases.add(order.position(n))).core };
             if let Some(core) = core {
-                // SAFETY: held by the caller's promise. The cases are not touched after the last.
+                // SAFETY: held by the caller's promise. Nothing is touched after the last.
                 unsafe { core.lock.unlock() };
             }
         }

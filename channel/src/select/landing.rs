@@ -7,7 +7,8 @@ use std::ptr::{self, NonNull};
 
 use crate::chan::Pledge;
 
-/// Room for a received value whose type the select does not know.
+/// What has become of the chosen case, and room for a received value whose type the select does not
+/// know.
 ///
 /// Exactly one case of a select is chosen, so one room serves them all. Small values stay in it;
 /// for larger ones it allocates, once per select.
@@ -15,17 +16,25 @@ use crate::chan::Pledge;
 /// It must not move while a waiter's slot points to it. In the expansion of the macro it does not move
 /// at all; a [`SelectedOperation`](crate::SelectedOperation) takes it along.
 pub struct Landing {
-    inline: Inline,
+    pub(crate) choice: Choice,
     heap: Option<(NonNull<u8>, Layout)>,
+    inline: Inline,
 }
-
-const INLINE: usize = 64;
 
 #[repr(align(16))]
 struct Inline(
     // Only reached by address.
-    #[allow(dead_code)] [MaybeUninit<u8>; INLINE],
+    #[allow(dead_code)] [MaybeUninit<u8>; 64],
 );
+
+/// Whether values of `T` need no other room than that in the landing itself.
+pub(crate) const fn fits_inline<T>() -> bool {
+    fits(Layout::new::<T>(), Layout::new::<Inline>())
+}
+
+const fn fits(value: Layout, room: Layout) -> bool {
+    value.size() <= room.size() && value.align() <= room.align()
+}
 
 impl Landing {
     /// Room for a small value.
@@ -33,20 +42,20 @@ impl Landing {
     #[allow(clippy::new_without_default)] // for the macro only
     pub fn new() -> Self {
         Landing {
-            inline: Inline([MaybeUninit::uninit(); INLINE]),
+            choice: Choice::None,
             heap: None,
+            inline: Inline([MaybeUninit::uninit(); 64]),
         }
     }
 
     /// Makes room for a value of that layout. What was in it is forgotten.
     #[inline]
     pub(crate) fn reserve(&mut self, layout: Layout) {
-        let fits = |room: Layout| layout.size() <= room.size() && layout.align() <= room.align();
-        let fits_here = match self.heap {
-            Some((_, room)) => fits(room),
-            None => fits(Layout::new::<Inline>()),
+        let room = match self.heap {
+            Some((_, room)) => room,
+            None => Layout::new::<Inline>(),
         };
-        if !fits_here {
+        if !fits(layout, room) {
             self.grow(layout);
         }
     }
@@ -82,6 +91,18 @@ impl Landing {
             Some((memory, _)) => memory.as_ptr(),
             None => ptr::from_mut(&mut self.inline).cast(),
         }
+    }
+
+    /// Notes that a `T` has been received into it.
+    #[inline]
+    pub(crate) fn received<T>(&mut self) {
+        /// # Safety
+        /// `value` points to a `T` that is not used again.
+        unsafe fn drop_value<T>(value: *mut u8) {
+            // SAFETY: the caller's promise.
+            unsafe { value.cast::<T>().drop_in_place() };
+        }
+        self.choice = Choice::Received(drop_value::<T>);
     }
 }
 
@@ -120,43 +141,10 @@ pub(crate) enum Choice {
     Pledged(Pledge),
 }
 
-/// See the module's documentation.
-pub(crate) struct Token<'t> {
-    pub(crate) choice: Choice,
-    pub(crate) landing: &'t mut Landing,
-}
-
-impl<'t> Token<'t> {
-    #[inline]
-    pub(crate) fn new(landing: &'t mut Landing) -> Self {
-        Token {
-            choice: Choice::None,
-            landing,
-        }
-    }
-
-    /// Notes that a `T` has been received into the landing.
-    pub(crate) fn received<T>(&mut self) {
-        /// # Safety
-        /// `value` points to a `T` that is not used again.
-        unsafe fn drop_value<T>(value: *mut u8) {
-            // SAFETY: the caller's promise.
-            unsafe { value.cast::<T>().drop_in_place() };
-        }
-        self.choice = Choice::Received(drop_value::<T>);
-    }
-}
-
 impl Choice {
     #[inline]
     pub(crate) fn take(&mut self) -> Choice {
         mem::replace(self, Choice::None)
-    }
-}
-
-impl fmt::Debug for Token<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token { .. }")
     }
 }
 
