@@ -37,7 +37,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token, Waker};
 
 use crate::record::{self, Direction, Record, Stock};
-use crate::slot::Epoch;
+use crate::slot::{Epoch, Found, Slot};
 use crate::sys;
 use crate::timer::Timer;
 use crate::waiter::{Claimed, Waiter, wake};
@@ -435,6 +435,8 @@ struct Driver {
     poll: mio::Poll,
     /// Kept for its memory; empty between polls.
     events: Events,
+    /// Events that have been counted and are still to be answered. Empty whenever the lock is free.
+    found: Vec<(&'static Slot<Waiter>, Found<Waiter>)>,
     /// Of futures whose event was just collected. Empty whenever the lock is free.
     wakers: Vec<std::task::Waker>,
     /// Only where there is one shard.
@@ -453,6 +455,7 @@ impl Shard {
             driver: Mutex::new(Driver {
                 poll,
                 events: Events::with_capacity(BATCH),
+                found: Vec::new(),
                 wakers: Vec::new(),
                 timer,
             }),
@@ -502,8 +505,14 @@ impl Driver {
     }
 
     /// One `epoll_wait`; whether the waker was among the events.
+    ///
+    /// First all events are counted, then all waiters claimed. Each record and each waiter lies
+    /// somewhere else, in no near cache if there are many; so they are on their way at the same time.
     fn collect(&mut self, timeout: Option<Duration>, ready: &mut ReadyList) -> io::Result<bool> {
         self.poll.poll(&mut self.events, timeout)?;
+        for event in &self.events {
+            record::Token::prefetch(event.token().0);
+        }
         let mut woken = false;
         for event in &self.events {
             match event.token() {
@@ -522,36 +531,36 @@ impl Driver {
                         record.dry().never();
                     }
                     if event.is_readable() || ended {
-                        announce(record, Direction::Read, generation, ready, &mut self.wakers);
+                        count(record.slot(Direction::Read), generation, &mut self.found);
                     }
                     if event.is_writable() || event.is_error() || event.is_write_closed() {
-                        announce(
-                            record,
-                            Direction::Write,
-                            generation,
-                            ready,
-                            &mut self.wakers,
-                        );
+                        count(record.slot(Direction::Write), generation, &mut self.found);
                     }
                 }
+            }
+        }
+        for (slot, found) in self.found.drain(..) {
+            match slot.answer(found, Waiter::claim) {
+                Some(Claimed::Task(parked)) => ready.push(parked),
+                Some(Claimed::Future(waker)) => self.wakers.push(waker),
+                None => {}
             }
         }
         Ok(woken)
     }
 }
 
+/// Counts an event, and notes whom it may wake.
 #[inline]
-fn announce(
-    record: &Record,
-    direction: Direction,
+fn count(
+    slot: &'static Slot<Waiter>,
     generation: u32,
-    ready: &mut ReadyList,
-    wakers: &mut Vec<std::task::Waker>,
+    found: &mut Vec<(&'static Slot<Waiter>, Found<Waiter>)>,
 ) {
-    let slot = record.slot(direction);
-    match slot.notify_one(generation, Waiter::claim) {
-        Some(Claimed::Task(parked)) => ready.push(parked),
-        Some(Claimed::Future(waker)) => wakers.push(waker),
-        None => {}
+    if let Some(waiters) = slot.count(generation) {
+        if let Some(Waiter::Task(ticket)) = &waiters.first {
+            ticket.prefetch();
+        }
+        found.push((slot, waiters));
     }
 }

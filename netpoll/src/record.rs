@@ -19,7 +19,7 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use crossbeam_utils::CachePadded;
+use marmot_scheduler::event::prefetch;
 
 use crate::dry::Dry;
 use crate::slot::Slot;
@@ -33,14 +33,19 @@ pub(crate) enum Direction {
 }
 
 /// See the module's documentation.
+///
+/// Each event of the kernel says that the descriptor is writable, as long as it is; so it moves both
+/// slots, and a read looks at the mark. All of these lie on one cache line (a test looks). A reader and
+/// a writer on different processors share it, as they share the kernel's socket.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Record {
-    /// Constant.
-    index: u32,
+    read: Slot<Waiter>,
     /// Written by readers and the poller.
     dry: Dry,
-    read: CachePadded<Slot<Waiter>>,
-    write: CachePadded<Slot<Waiter>>,
+    write: Slot<Waiter>,
+    /// Constant.
+    index: u32,
 }
 
 // A slot is whole between any two of its atomic operations.
@@ -93,6 +98,14 @@ impl Token {
         (self.generation as usize) << 32 | self.index as usize
     }
 
+    /// Has the processor fetch what an event will touch.
+    #[inline]
+    pub(crate) fn prefetch(packed: usize) {
+        if let Some(record) = find(packed as u32) {
+            prefetch(record);
+        }
+    }
+
     /// The record, and the generation that the event belongs to.
     pub(crate) fn resolve(packed: usize) -> Option<(&'static Record, u32)> {
         let token = Token {
@@ -135,10 +148,10 @@ fn grow(free: &mut Vec<&'static Record>) {
     let records = TABLE[chunk].get_or_init(|| {
         (first..first + len)
             .map(|index| Record {
-                index: u32::try_from(index).expect("the table ends before 2^32"),
+                read: Slot::new(),
                 dry: Dry::new(),
-                read: CachePadded::new(Slot::new()),
-                write: CachePadded::new(Slot::new()),
+                write: Slot::new(),
+                index: u32::try_from(index).expect("the table ends before 2^32"),
             })
             .collect()
     });
@@ -217,6 +230,8 @@ fn end_generation(record: &Record) {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::offset_of;
+
     use super::*;
 
     #[test]
@@ -227,6 +242,16 @@ mod tests {
         assert_eq!(locate(191), (1, 127));
         assert_eq!(locate(192), (2, 0));
         assert_eq!(locate(u32::MAX - 64).0, CHUNKS - 1);
+    }
+
+    /// What an event and a read touch, and no queue.
+    #[test]
+    fn an_event_touches_one_cache_line() {
+        let hot = size_of::<u64>() + size_of::<Waiter>();
+        assert_eq!(align_of::<Record>(), 64);
+        assert!(offset_of!(Record, read) + hot <= 64);
+        assert!(offset_of!(Record, dry) + size_of::<Dry>() <= 64);
+        assert!(offset_of!(Record, write) + hot <= 64);
     }
 
     #[test]

@@ -57,8 +57,10 @@
 //! Waking all waiters: a herd on every listener with many acceptors.
 
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
+use std::ptr;
 
-use crate::sync::{AtomicU64, Mutex, Ordering, UnsafeCell};
+use crate::sync::{AtomicPtr, AtomicU64, Mutex, Ordering, UnsafeCell};
 
 const PHASE_MASK: u64 = 0b011;
 const QUEUED: u64 = 0b100;
@@ -139,17 +141,34 @@ pub(crate) enum Registered<T> {
     Moved(T),
 }
 
-/// See the module's documentation. `T` names a waiter: a ticket, or a task's waker.
+/// Who may be woken for an event that has been counted: the one that stood in the cell, else, or if
+/// it waits no more, one from the queue.
 #[derive(Debug)]
+#[must_use = "the event has to be answered"]
+pub(crate) struct Found<T> {
+    pub(crate) first: Option<T>,
+}
+
+/// See the module's documentation. `T` names a waiter: a ticket, or a task's waker.
+///
+/// An event is a hundred descriptors away from the one before it, so what counts is how many cache
+/// lines it touches. Word and cell are 24 bytes, and those of both directions of a descriptor lie on
+/// one line (`record.rs`); what is seldom needed is elsewhere.
+#[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slot<T> {
     /// Written by all, by compare-and-swap.
     word: AtomicU64,
-    /// See invariant 1.
-    cell: UnsafeCell<Option<T>>,
-    /// Guards the waiters behind the first, oldest first. Held for a push or a pop and the claims
-    /// of one search: nothing under it waits, takes a lock or runs a task.
-    queue: Mutex<VecDeque<T>>,
+    /// See invariant 1. It holds a waiter exactly in the phase `WAITING`, and after `put` and before
+    /// `take` in `INSTALLING` and `TAKING`.
+    cell: UnsafeCell<MaybeUninit<T>>,
+    /// The waiters behind the first; null until there was one, then never changed.
+    queue: AtomicPtr<Queue<T>>,
 }
+
+/// Waiters, oldest first. The lock is held for a push or a pop and the claims of one search: nothing
+/// under it waits, takes a lock or runs a task.
+type Queue<T> = Mutex<VecDeque<T>>;
 
 // SAFETY: the cell moves waiters between threads (`T: Send`) and is accessed by one thread at a
 // time (invariant 1); no reference to a waiter is ever shared.
@@ -160,8 +179,8 @@ impl<T> Slot<T> {
     pub(crate) fn new() -> Self {
         Slot {
             word: AtomicU64::new(EMPTY),
-            cell: UnsafeCell::new(None),
-            queue: Mutex::new(VecDeque::new()),
+            cell: UnsafeCell::new(MaybeUninit::uninit()),
+            queue: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
@@ -234,8 +253,16 @@ impl<T> Slot<T> {
     pub(crate) fn notify_one<P>(
         &self,
         generation: u32,
-        mut claim: impl FnMut(T) -> Option<P>,
+        claim: impl FnMut(T) -> Option<P>,
     ) -> Option<P> {
+        self.answer(self.count(generation)?, claim)
+    }
+
+    /// The first half of [`notify_one`](Self::notify_one): counts the event. `None` if there is nobody
+    /// to wake; else [`answer`](Self::answer) has to follow. Whoever has several events looks for all
+    /// waiters first, so that their memory is on its way when they are claimed.
+    #[inline]
+    pub(crate) fn count(&self, generation: u32) -> Option<Found<T>> {
         let mut now = self.load();
         loop {
             if now.generation() != generation {
@@ -252,14 +279,27 @@ impl<T> Slot<T> {
         }
         // In the phases INSTALLING and TAKING somebody else answers for the cell (invariant 3), or
         // is about to wake its waiter for an earlier event: which will find this one, too.
+        let mut first = None;
         if now.phase() == WAITING {
-            let waiter = self.take();
+            first = Some(self.take());
             now = self.free_cell();
-            if let Some(claimed) = claim(waiter) {
-                return Some(claimed);
-            }
         }
-        if now.queued() {
+        (first.is_some() || now.queued()).then_some(Found { first })
+    }
+
+    /// The second half: claims a waiter. Between the two the one from the cell is in no place where
+    /// others would find it, as it is between leaving the cell and the claim in any case: if its wait
+    /// ends in another way, the claim fails.
+    #[inline]
+    pub(crate) fn answer<P>(
+        &self,
+        found: Found<T>,
+        mut claim: impl FnMut(T) -> Option<P>,
+    ) -> Option<P> {
+        if let Some(claimed) = found.first.and_then(&mut claim) {
+            return Some(claimed);
+        }
+        if self.load().queued() {
             return self.dequeue(claim);
         }
         None
@@ -422,25 +462,67 @@ impl<T> Slot<T> {
     }
 
     fn lock(&self) -> impl std::ops::DerefMut<Target = VecDeque<T>> + '_ {
+        // Acquire: pairs with the release in `make_queue`.
+        let queue = self.queue.load(Ordering::Acquire);
+        let queue = match queue.is_null() {
+            true => self.make_queue(),
+            // SAFETY: made by `make_queue`, and freed with the slot.
+            false => unsafe { &*queue },
+        };
         // Nothing that can panic runs under the lock but the callers' claims; a list of waiters is
         // whole between any two of them.
-        self.queue.lock().unwrap_or_else(|e| e.into_inner())
+        queue.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    #[cold]
+    fn make_queue(&self) -> &Queue<T> {
+        let new = Box::into_raw(Box::new(Mutex::new(VecDeque::new())));
+        // Release: whoever sees the address sees the queue. Acquire: the same for a queue that
+        // somebody else has made meanwhile.
+        let made =
+            self.queue
+                .compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
+        let queue = match made {
+            Ok(_) => new,
+            Err(other) => {
+                // SAFETY: made above, and seen by nobody.
+                drop(unsafe { Box::from_raw(new) });
+                other
+            }
+        };
+        // SAFETY: it is freed with the slot, not before.
+        unsafe { &*queue }
     }
 
     /// Writes the cell. Only between `INSTALLING` or `TAKING` and the letting go.
     fn put(&self, waiter: T) {
         self.cell.with_mut(|cell| {
             // SAFETY: invariant 1: the caller alone has access now, and the pointer is the cell's.
-            unsafe { *cell = Some(waiter) }
+            unsafe { (*cell).write(waiter) };
         });
     }
 
-    /// Empties the cell. Only by the holder of `INSTALLING` or `TAKING`.
+    /// Empties the cell. Only by the holder of `INSTALLING` or `TAKING`, and only if a waiter is in
+    /// it.
     fn take(&self) -> T {
-        let waiter = self.cell.with_mut(|cell| {
-            // SAFETY: invariant 1: the caller alone has access now, and the pointer is the cell's.
-            unsafe { (*cell).take() }
-        });
-        waiter.expect("a waiter was put into the cell before the phase said so")
+        self.cell.with_mut(|cell| {
+            // SAFETY: invariant 1: the caller alone has access now, and the pointer is the cell's. A
+            // waiter was put there: before the phase became `WAITING`, or by the caller.
+            unsafe { (*cell).assume_init_read() }
+        })
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        // Nobody else is here any more, so nobody is in between two phases.
+        if self.load().phase() == WAITING {
+            drop(self.take());
+        }
+        let queue = self.queue.load(Ordering::Acquire);
+        if !queue.is_null() {
+            // SAFETY: made by `make_queue`, and the slot is gone.
+            drop(unsafe { Box::from_raw(queue) });
+        }
     }
 }

@@ -13,10 +13,10 @@
 //! | `enqueue` sets `QUEUED` without finding the epoch                 | `two_waiters_one_event`      |
 //! | the task reads the epoch after its system call (in `Net::read`)   | `happy_race`                 |
 //! | a woken task does not pass the event on (in `Net::read`)          | `two_waiters_one_event`      |
-//! | `notify_one` gives up when the first claim fails                  | `timeout_against_event`      |
+//! | `answer` gives up when the first claim fails                      | `timeout_against_event`      |
 //! | `inspect` puts the waiter back at any epoch                       | `withdrawal_beside_a_baton`  |
 //! | `pass_on` ignores the phase `TAKING`                              | `withdrawal_beside_a_baton`  |
-//! | `notify_one` does not compare the generation                      | `stale_event`                |
+//! | `count` does not compare the generation                           | `stale_event`                |
 //! | `retire` leaves the generation                                    | both `stale_` models         |
 //! | `notify_all` does not count an event                              | `moved_deadline`             |
 //! | `Dry::never` does nothing                                         | `end_with_the_last_data`     |

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
+pub use crate::sys::prefetch;
 use crate::wait::{Kind, Parked};
 
 /// How long a poll may wait.

@@ -208,7 +208,7 @@ impl io::Write for Stderr {
 
 /// Has the processor fetch a cache line, if it can be asked to. Any address.
 #[inline(always)]
-pub(crate) fn prefetch<T>(address: *const T) {
+pub fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
