@@ -1,18 +1,26 @@
 package main
 
-// feeders starts a sender for each of width unbuffered channels.
-func feeders(width int, ops int64) []chan uint64 {
+// feeders starts a sender for each of width channels of that capacity.
+func feeders(width, capacity int, ops int64) []chan uint64 {
 	chans := make([]chan uint64, width)
 	for i := range chans {
-		chans[i] = make(chan uint64)
+		chans[i] = make(chan uint64, capacity)
 		go send(chans[i], share(ops, width, i))
 	}
 	return chans
 }
 
-// select2 receives from two senders by one select.
-func select2(_ int, ops int64) outcome {
-	chans := feeders(2, ops)
+func select2(_ int, ops int64) outcome { return selectOver2(0, ops) }
+
+func select8(_ int, ops int64) outcome { return selectOver8(0, ops) }
+
+func select2Buffered(_ int, ops int64) outcome { return selectOver2(128, ops) }
+
+func select8Buffered(_ int, ops int64) outcome { return selectOver8(128, ops) }
+
+// selectOver2 receives from two senders by one select.
+func selectOver2(capacity int, ops int64) outcome {
+	chans := feeders(2, capacity, ops)
 	a, b := chans[0], chans[1]
 	var sum, v uint64
 	for range ops {
@@ -25,9 +33,9 @@ func select2(_ int, ops int64) outcome {
 	return outcome{answer: sum}
 }
 
-// select8 receives from eight senders by one select.
-func select8(_ int, ops int64) outcome {
-	chans := feeders(8, ops)
+// selectOver8 receives from eight senders by one select.
+func selectOver8(capacity int, ops int64) outcome {
+	chans := feeders(8, capacity, ops)
 	a, b, c, d := chans[0], chans[1], chans[2], chans[3]
 	e, f, g, h := chans[4], chans[5], chans[6], chans[7]
 	var sum, v uint64

@@ -52,6 +52,8 @@ var workloads = []workload{
 	{name: "fan-in", tasks: 1000, ops: 4_000_000, warm: tenth, run: fanIn},
 	{name: "select2", tasks: 3, ops: 1_000_000, fixed: true, warm: tenth, run: select2},
 	{name: "select8", tasks: 9, ops: 1_000_000, fixed: true, warm: tenth, run: select8},
+	{name: "select2-buffered", tasks: 3, ops: 2_000_000, fixed: true, warm: tenth, run: select2Buffered},
+	{name: "select8-buffered", tasks: 9, ops: 2_000_000, fixed: true, warm: tenth, run: select8Buffered},
 	{name: "select-default", tasks: 1, ops: 10_000_000, fixed: true, warm: tenth, run: selectDefault},
 	{name: "mutex", tasks: 100, ops: 10_000_000, warm: tenth, run: mutex},
 	{name: "rwlock", tasks: 100, ops: 10_000_000, warm: tenth, run: rwlock},

@@ -65,12 +65,15 @@ pub(crate) fn fan_in(tasks: u64, ops: u64) -> u64 {
     transfer(ops, tasks, 1, 1024)
 }
 
-/// `WIDTH` senders with an unbuffered channel each. Their own ends are kept open by the second part:
-/// a closed channel is always ready.
-fn senders<const WIDTH: usize>(ops: u64) -> ([Receiver<u64>; WIDTH], Vec<Sender<u64>>) {
+/// `WIDTH` senders with a channel each. Their own ends are kept open by the second part: a closed
+/// channel is always ready.
+fn senders<const WIDTH: usize>(
+    capacity: usize,
+    ops: u64,
+) -> ([Receiver<u64>; WIDTH], Vec<Sender<u64>>) {
     let mut open = Vec::new();
     let receivers = array::from_fn(|i| {
-        let (sender, receiver) = bounded(0);
+        let (sender, receiver) = bounded(capacity);
         open.push(sender.clone());
         go(move || (0..share(ops, WIDTH as u64, i as u64)).for_each(|m| sender.send(m).unwrap()));
         receiver
@@ -78,9 +81,25 @@ fn senders<const WIDTH: usize>(ops: u64) -> ([Receiver<u64>; WIDTH], Vec<Sender<
     (receivers, open)
 }
 
-/// A select over two channels that each have a sender.
 pub(crate) fn select_two(_tasks: u64, ops: u64) -> u64 {
-    let ([a, b], _open) = senders(ops);
+    over_two(0, ops)
+}
+
+pub(crate) fn select_eight(_tasks: u64, ops: u64) -> u64 {
+    over_eight(0, ops)
+}
+
+pub(crate) fn select_two_buffered(_tasks: u64, ops: u64) -> u64 {
+    over_two(128, ops)
+}
+
+pub(crate) fn select_eight_buffered(_tasks: u64, ops: u64) -> u64 {
+    over_eight(128, ops)
+}
+
+/// A select over two channels that each have a sender.
+fn over_two(capacity: usize, ops: u64) -> u64 {
+    let ([a, b], _open) = senders(capacity, ops);
     let mut sum = 0_u64;
     for _ in 0..ops {
         sum = sum.wrapping_add(select! {
@@ -92,8 +111,8 @@ pub(crate) fn select_two(_tasks: u64, ops: u64) -> u64 {
 }
 
 /// A select over eight channels that each have a sender.
-pub(crate) fn select_eight(_tasks: u64, ops: u64) -> u64 {
-    let ([a, b, c, d, e, f, g, h], _open) = senders(ops);
+fn over_eight(capacity: usize, ops: u64) -> u64 {
+    let ([a, b, c, d, e, f, g, h], _open) = senders(capacity, ops);
     let mut sum = 0_u64;
     for _ in 0..ops {
         sum = sum.wrapping_add(select! {

@@ -80,6 +80,8 @@ static WORKLOADS: &[Workload] = workloads! {
     "fan-in": plain(channels::fan_in),
     "select2": plain(channels::select_two),
     "select8": plain(channels::select_eight),
+    "select2-buffered": plain(channels::select_two_buffered),
+    "select8-buffered": plain(channels::select_eight_buffered),
     "select-default": plain(channels::select_default),
     "mutex": plain(locks::mutex),
     "rwlock": plain(locks::rwlock),

@@ -39,8 +39,19 @@ const WORKLOADS: &[Workload] = &[
     }),
     work("fan-in", |job| measured(job, channels::fan_in)),
     work("fan-in=bounded", |job| measured(job, bounded::fan_in)),
-    work("select2", |job| measured(job, selects::select::<2>)),
-    work("select8", |job| measured(job, selects::select::<8>)),
+    // As above.
+    work("select2", |job| {
+        measured(job, selects::select_acknowledged::<2>)
+    }),
+    work("select8", |job| {
+        measured(job, selects::select_acknowledged::<8>)
+    }),
+    work("select2-buffered", |job| {
+        measured(job, selects::select::<2>)
+    }),
+    work("select8-buffered", |job| {
+        measured(job, selects::select::<8>)
+    }),
     work("select-default", |job| {
         measured(job, selects::select_default)
     }),

@@ -36,6 +36,18 @@ const WORKLOADS: &[Workload] = &[
     work("fan-in", |job| measured(job, channels::fan_in)),
     work("select2", |job| measured(job, selects::select2)),
     work("select8", |job| measured(job, selects::select8)),
+    work("select2-buffered", |job| {
+        measured(job, selects::select2_buffered)
+    }),
+    work("select2-buffered=kanal", |job| {
+        measured(job, selects::select2_buffered_kept)
+    }),
+    work("select8-buffered", |job| {
+        measured(job, selects::select8_buffered)
+    }),
+    work("select8-buffered=kanal", |job| {
+        measured(job, selects::select8_buffered_kept)
+    }),
     work("select-default", |job| {
         measured(job, selects::select_default)
     }),
