@@ -1,6 +1,7 @@
 //! What the behaviour tests share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use marmot_scheduler::event::NoEvents;
 use marmot_scheduler::{Config, Scheduler};
@@ -43,4 +44,19 @@ pub(crate) fn at_each_width(test: impl Fn(&Scheduler)) {
         let scheduler = scheduler(max_procs);
         test(&scheduler);
     }
+}
+
+/// The processor time of this process so far. Where a test keeps its processors busy, it passes as
+/// time does, but stands still while the machine has something else to do.
+#[allow(dead_code)] // not each test measures
+pub(crate) fn process_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: it writes where it is told to.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert_eq!(failed, 0);
+    let seconds = u64::try_from(time.tv_sec).unwrap();
+    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap())
 }
