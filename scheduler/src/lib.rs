@@ -226,7 +226,7 @@
 //! | file | holds |
 //! |------|-------|
 //! | `g.rs` | the control block, the switch, `Runnable` |
-//! | `arena.rs` | guarded stack slots, and the way from an address to its goroutine |
+//! | `arena.rs` | guarded stack slots, and the way from an address to its goroutine; in its folder: address space, and giving memory back |
 //! | `chunk.rs`, `free_list.rs` | which slots are in use, free, or without memory |
 //! | `wait.rs`, `wait_word.rs` | `Wait`, `Ticket`, `Parked`: all waiting |
 //! | `thread_waiter.rs` | the waiter that is an OS thread |
