@@ -3,7 +3,7 @@
 //! Go's `findRunnable`, with these departures: the clock is read every few rounds and not in each,
 //! unless they are long; events are waited for, not asked for, when nothing else is found; a machine is
 //! woken for what is put in `runnext` only where rounds are long; one that is busy relieves one that
-//! stands still;
+//! stands still; a few goroutines with short rounds are left together for a while;
 //! `runnext` is stolen only from a processor that has not moved on during a short back-off, however
 //! often its slot is refilled; and the last look at the queues (R6) is made by every machine that
 //! gives up a processor, not only by searchers.
@@ -36,6 +36,14 @@ const POLL_AGE: u64 = 200_000;
 const STANDS: u64 = 200_000;
 /// Rounds over all processors before a search is given up; the last one takes `runnext` too.
 const STEAL_PASSES: u32 = 4;
+/// So many goroutines at most, which will all have had their turn within so many nanoseconds, are not
+/// worth moving: they hand something to each other, and apart they wait for each other's cache lines.
+const FEW: usize = 8;
+const SOON: u64 = 2_000;
+/// How often a thief that has found nothing else looks again before it takes them, and the spin loops
+/// between two looks: some 20 us together.
+const LOOKS: u32 = 20;
+const LOOK_PAUSE: u32 = 64;
 /// How long a thief watches a processor before it takes its `runnext`, in spin loops (about 3 us).
 const NEXT_BACK_OFF: u32 = 200;
 
@@ -246,14 +254,28 @@ impl M {
 
     /// Steals half of some processor's queue, or on the last pass its timers' goroutines or its
     /// `runnext`. Starts at a random processor each time.
+    ///
+    /// What is nearly done where it is is left there for some 20 us, if this machine is the only one that
+    /// searches; then it is taken, too. All that time the machine counts as a searcher, and takes what
+    /// else it finds, so nobody relies on it in vain.
     pub(crate) fn steal(&self, now: u64) -> Option<Runnable> {
         let p = self.p();
         let all = self.sched.processors.all();
-        for pass in 0..STEAL_PASSES {
+        let mut looks = match self.sched.idle.counts().searching() {
+            1 => LOOKS,
+            _ => 0,
+        };
+        let mut pass = 0;
+        while pass < STEAL_PASSES {
             let last = pass + 1 == STEAL_PASSES;
+            let mut left_there = false;
             let start = self.random() as usize % all.len();
             for victim in all[start..].iter().chain(&all[..start]) {
                 if victim.index == p.shared.index {
+                    continue;
+                }
+                if looks > 0 && victim.is_nearly_done(FEW, SOON) {
+                    left_there = true;
                     continue;
                 }
                 if let Some(r) = victim.queue.steal_half(p.queue()) {
@@ -273,7 +295,15 @@ impl M {
             if let Some(r) = self.sched.take_global_batch(p) {
                 return Some(r);
             }
-            std::hint::spin_loop();
+            if left_there {
+                looks -= 1;
+                for _ in 0..LOOK_PAUSE {
+                    std::hint::spin_loop();
+                }
+            } else {
+                pass += 1;
+                std::hint::spin_loop();
+            }
         }
         None
     }

@@ -69,6 +69,14 @@ impl PShared {
         self.round.fetch_max(long, Ordering::Relaxed);
     }
 
+    /// Whether there is something in the queue, no more than `few` goroutines, which by the length of
+    /// the last rounds will have had their turn within `soon` nanoseconds. A hint.
+    pub(crate) fn is_nearly_done(&self, few: usize, soon: u64) -> bool {
+        let round = u64::from(self.round.load(Ordering::Relaxed));
+        let len = self.queue.len_if_rested().unwrap_or(0);
+        (1..=few).contains(&len) && len as u64 * round < soon
+    }
+
     pub(crate) fn slice(&self) -> u32 {
         self.queue.slice()
     }

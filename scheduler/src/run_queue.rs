@@ -145,6 +145,12 @@ impl<T: Item> Far<T> {
         Some(unsafe { T::from_pointer(first) })
     }
 
+    /// How many wait in the ring, where all that wait have run before and have not used up their time
+    /// slices: of others nothing is known, or that they take long. A hint.
+    pub(crate) fn len_if_rested(&self) -> Option<usize> {
+        (self.nursery.is_empty() && self.spent.len() == 0).then(|| self.ring.len())
+    }
+
     /// Thief: takes `runnext` if the owner makes no progress during so many spin loops: what was
     /// just readied there will be run there, warm, unless the one that readied it goes on for long.
     pub(crate) fn steal_stuck_next(&self, back_off: u32) -> Option<T> {

@@ -523,6 +523,26 @@ fn a_thief_takes_what_is_spent_last() {
 }
 
 #[test]
+fn only_what_has_run_and_has_time_left_is_rested() {
+    in_one_thread(|| {
+        let goroutines = Goroutines::new(4);
+        let queue = new_queue();
+        assert_eq!(queue.far().len_if_rested(), Some(0));
+        queue.push(Runnable(goroutines.0[0]));
+        queue.push(Runnable(goroutines.0[1]));
+        assert_eq!(queue.far().len_if_rested(), Some(2));
+        queue.line_up(Runnable(goroutines.0[3]).newborn());
+        assert_eq!(queue.far().len_if_rested(), None, "one has never run");
+        queue.give_way(Runnable(goroutines.0[2]));
+        assert!(queue.far().steal_half(&new_queue()).is_some(), "that one");
+        let rested = queue.far().len_if_rested();
+        assert_eq!(rested, None, "one has used up its slice");
+        drain(&queue);
+        assert_eq!(queue.far().len_if_rested(), Some(0));
+    });
+}
+
+#[test]
 fn the_slice_lasts_while_runnext_has_its_turns() {
     in_one_thread(|| {
         let goroutines = Goroutines::new(2);
