@@ -27,8 +27,8 @@ const BOUNDS: [(&str, f64); 12] = [
     ("yield", 213.6),       // counted: 197.8
     ("unbuffered", 1006.2), // counted: 931.7
     ("buffered", 65.7),     // counted: 60.8
-    ("select", 987.4),      // counted: 914.2
-    ("default", 182.4),     // counted: 168.9
+    ("select", 964.6),      // counted: 893.2
+    ("default", 180.3),     // counted: 166.9
     ("mutex", 30.3),        // counted: 28.1
     ("rwlock", 16.1),       // counted: 14.9
     ("timer", 329.4),       // counted: 305.0
