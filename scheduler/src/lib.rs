@@ -176,6 +176,13 @@
 //! producer that computes and a consumer that computes do so at the same time. The first time sysmon
 //! has to notice (`sysmon.rs`).
 //!
+//! The reverse of it: a few goroutines with short rounds, which hand messages to each other, are slower
+//! on two cores than on one, since every message moves cache lines between them. A searcher that finds
+//! nothing else leaves them where they are, and keeps on searching; after some 20 us it takes half of
+//! them all the same (`find.rs`). It is one searcher at a time, and it stays counted as one. So the
+//! argument above holds as it stands: what is submitted meanwhile it takes, and when it stops searching
+//! it looks at all queues.
+//!
 //! # Those who stay at home
 //!
 //! In a pinned runtime a goroutine may be stolen until it first runs, and stays on that machine ever

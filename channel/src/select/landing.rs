@@ -21,10 +21,12 @@ pub struct Landing {
     inline: Inline,
 }
 
+const INLINE: usize = 64;
+
 #[repr(align(16))]
 struct Inline(
     // Only reached by address.
-    #[allow(dead_code)] [MaybeUninit<u8>; 64],
+    #[allow(dead_code)] [MaybeUninit<u8>; INLINE],
 );
 
 /// Whether values of `T` need no other room than that in the landing itself.
@@ -44,7 +46,7 @@ impl Landing {
         Landing {
             choice: Choice::None,
             heap: None,
-            inline: Inline([MaybeUninit::uninit(); 64]),
+            inline: Inline([MaybeUninit::uninit(); INLINE]),
         }
     }
 
