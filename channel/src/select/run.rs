@@ -200,7 +200,7 @@ fn wait(
         Order::AsGiven(len)
     } else if len <= FEW {
         few = [0; FEW];
-        Order::Sorted(sort_by_insertion(cases, &mut few[..len]))
+        Order::Sorted(sort(cases, &mut few[..len]))
     } else {
         many = vec![0; len];
         Order::Sorted(sort(cases, &mut many))
@@ -377,35 +377,15 @@ fn is_in_order(cases: &[Case<'_>]) -> bool {
     in_order
 }
 
-/// Fills `order`, which is as long as there are cases, and cuts it down to what is to be locked.
-#[inline(never)]
-fn sort_by_insertion<'o>(cases: &[Case<'_>], order: &'o mut [usize]) -> &'o [usize] {
-    // The places before `sorted` are in order.
-    for sorted in 0..cases.len() {
-        let new = rank_of(&cases[sorted]);
-        let mut hole = sorted;
-        while hole > 0 && rank_of(&cases[order[hole - 1]]) > new {
-            order[hole] = order[hole - 1];
-            hole -= 1;
-        }
-        order[hole] = sorted;
-    }
-    once_each(cases, order)
-}
-
-/// As [`sort_by_insertion`], for many.
-#[cold]
+/// Fills `order`, which is as long as there are cases, and cuts it down to what is to be locked: each
+/// core once, and those without one not at all.
 #[inline(never)]
 fn sort<'o>(cases: &[Case<'_>], order: &'o mut [usize]) -> &'o [usize] {
     for (position, place) in order.iter_mut().enumerate() {
         *place = position;
     }
+    // Needs no memory; by insertion, where there are few.
     order.sort_unstable_by_key(|&position| rank_of(&cases[position]));
-    once_each(cases, order)
-}
-
-/// Each core once, and those without one not at all.
-fn once_each<'o>(cases: &[Case<'_>], order: &'o mut [usize]) -> &'o [usize] {
     let mut kept = 0;
     let mut last = 0;
     for n in 0..order.len() {
