@@ -299,9 +299,21 @@ impl WakeList {
         self.tail = node;
     }
 
-    /// Readies them all, first come first served.
+    /// Readies them all, first come first served. Not under a lock.
     #[inline]
-    pub(crate) fn wake(mut self) {
+    pub(crate) fn wake(self) {
+        // The caller may lose its processor for long, but not before the last is woken.
+        self.wake_all(Parked::ready);
+    }
+
+    /// The same under a lock: the caller surely goes on.
+    pub(crate) fn wake_under_lock(self) {
+        self.wake_all(Parked::ready_first);
+    }
+
+    #[inline]
+    fn wake_all(mut self, ready_last: impl FnOnce(Parked)) {
+        let mut ready_last = Some(ready_last);
         while !self.head.is_null() {
             let node = self.head;
             // SAFETY: nodes in the list are claimed and not yet readied; from `ready` on this one
@@ -311,9 +323,10 @@ impl WakeList {
                 (*node).parked.take()
             };
             if let Some(parked) = parked {
-                // The caller may lose its processor for long, but not before the last is woken.
-                if self.head.is_null() {
-                    parked.ready();
+                if self.head.is_null()
+                    && let Some(ready_last) = ready_last.take()
+                {
+                    ready_last(parked);
                 } else {
                     parked.ready_first();
                 }

@@ -246,7 +246,7 @@ impl Core {
             let mut wakes = WakeList::new();
             // SAFETY: the lock is held.
             unsafe { self.wake_observers(other, &mut wakes) };
-            wakes.wake();
+            wakes.wake_under_lock();
         }
     }
 
