@@ -70,7 +70,7 @@ impl Alarm {
 
     /// Calls the next delivery off; whether there was one to come.
     pub(crate) fn stop(&self) -> bool {
-        self.core.lock.lock();
+        self.core.lock();
         let pending = self.next.load(Ordering::Relaxed) != IDLE;
         self.next.store(IDLE, Ordering::Relaxed);
         // SAFETY: locked above.
@@ -84,7 +84,7 @@ impl Alarm {
         let delay = nanos(delay);
         let next = self.elapsed().saturating_add(delay).min(IDLE - 1);
         let mut wakes = WakeList::new();
-        self.core.lock.lock();
+        self.core.lock();
         let pending = self.next.load(Ordering::Relaxed) != IDLE;
         if !self.core.is_closed() {
             self.next.store(next, Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl Alarm {
     /// called off too.
     pub(crate) fn end(&self, call_off: bool) {
         let mut wakes = WakeList::new();
-        self.core.lock.lock();
+        self.core.lock();
         if call_off {
             self.next.store(IDLE, Ordering::Relaxed);
         }
@@ -121,7 +121,7 @@ impl Alarm {
 
     /// Stands in line, under the lock, until something changes or the time has come.
     fn wait(&self, limit: Option<Instant>) {
-        self.core.lock.lock();
+        self.core.lock();
         if self.has_ended() {
             // SAFETY: locked above.
             unsafe { self.core.lock.unlock() };
@@ -143,7 +143,7 @@ impl Alarm {
             Publish::Published
         });
         if outcome != Outcome::Ready {
-            self.core.lock.lock();
+            self.core.lock();
             // SAFETY: locked here; the node is in that line or in none.
             unsafe {
                 self.core.withdraw_observer(Side::Recv, waiter);
@@ -171,7 +171,7 @@ impl ClockChannel for Alarm {
         if self.next.load(Ordering::Relaxed) > elapsed {
             return None;
         }
-        self.core.lock.lock();
+        self.core.lock();
         let next = self.next.load(Ordering::Relaxed);
         let due = next <= elapsed;
         if due {

@@ -75,7 +75,9 @@ mod select;
 mod select_macro;
 mod sender;
 mod sync;
+mod tag;
 mod task;
+mod turns;
 mod wait_queue;
 #[cfg(test)]
 mod wait_queue_tests;

@@ -6,6 +6,8 @@
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
+pub(crate) use crate::tag::Tag;
+
 /// The rank of a lock among those that are taken together: its address. (The models give ranks of
 /// their own, for addresses differ from run to run.) Never zero.
 #[inline]
@@ -30,5 +32,24 @@ pub(crate) fn pause(step: u32) {
     } else {
         let doublings = (step - YIELDS).min(5);
         std::thread::sleep(std::time::Duration::from_micros(20 << doublings));
+    }
+}
+
+/// Nanoseconds of a clock that never goes back, from a moment on that is the same for all.
+#[inline]
+pub(crate) fn now() -> u64 {
+    marmot_scheduler::wait::now()
+}
+
+/// Waits until [`now`] says `until`, without giving the core away: it is microseconds. What it says then.
+pub(crate) fn spin_until(until: u64) -> u64 {
+    loop {
+        let now = now();
+        if now >= until {
+            return now;
+        }
+        for _ in 0..4 {
+            std::hint::spin_loop();
+        }
     }
 }

@@ -10,7 +10,8 @@
 //! `attempt_send`, in `attempt_recv`); a waiter that times out and stays in the queue
 //! (`leave`); a lock let go of between queueing and the park (`queue`); a select that leaves its
 //! losing nodes in line (`run::wait`); a close that takes waiters out and does not wake them
-//! (`expel`); a lock released, or taken, without its ordering; and in `alarm.rs`: a reset or an end
+//! (`expel`); a lock released, by either way, or taken, without its ordering; one that is held taken from its
+//! tenant (`Lock::win`); one who has waited for a turn and does not take the lock (`lock_slow`); and in `alarm.rs`: a reset or an end
 //! that wakes nobody; a stop, or a reset, that stores without the lock; a deadline read before the
 //! lock is taken; a delivery without a second look under the lock; an end not looked for under the
 //! lock; a select that does not stand in line for it.
@@ -42,6 +43,8 @@ mod receiver;
 mod select;
 #[path = "../src/sender.rs"]
 mod sender;
+#[path = "../src/turns.rs"]
+mod turns;
 #[path = "../src/wait_queue.rs"]
 mod wait_queue;
 #[path = "../../scheduler/src/wait_word.rs"]
@@ -80,6 +83,35 @@ mod sync {
 
     pub fn pause(_step: u32) {
         loom::thread::yield_now();
+    }
+
+    /// What `tag.rs` makes of a thread.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Tag(u32);
+
+    impl Tag {
+        pub const SPARE_BIT: u32 = 1;
+
+        pub fn current() -> Tag {
+            // "ThreadId(n)".
+            let id = format!("{:?}", loom::thread::current().id());
+            let digits = id.chars().filter(char::is_ascii_digit).collect::<String>();
+            Tag(digits.parse().expect("threads are numbered"))
+        }
+
+        pub fn bits(self) -> u32 {
+            (self.0 + 1) << 1
+        }
+    }
+
+    /// Time stands still, but where somebody waits for it.
+    pub fn now() -> u64 {
+        0
+    }
+
+    pub fn spin_until(until: u64) -> u64 {
+        loom::thread::yield_now();
+        until
     }
 }
 

@@ -385,3 +385,9 @@ impl Default for Wait {
 pub fn on_goroutine() -> bool {
     crate::g::Current::get().is_some()
 }
+
+/// Nanoseconds of the runtime's clock, which never goes back and is the same on all threads.
+#[inline]
+pub fn now() -> u64 {
+    crate::clock::now()
+}

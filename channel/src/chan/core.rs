@@ -8,6 +8,7 @@
 //! 2. `len <= limit <= cap`, where `limit` is the capacity less the places set aside for selects
 //!    that have chosen to send but have not made their value yet. Unbounded: `limit` is
 //!    `usize::MAX` and nothing is ever set aside. Rendezvous: `limit` is 0.
+//!    Together with the flags the values that were sent are counted, for the lock's sake (`turns.rs`).
 //! 3. A `*_WAITS` flag is set exactly if that queue has a node, be it a dead one whose wait has
 //!    ended and whose task has not yet come to take it out.
 //! 4. While a live receiver waits, the buffer is empty (and, on a rendezvous channel, no live
@@ -19,8 +20,9 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 
-use crate::lock::Lock;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::lock::{Gauge, Lock};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering, Tag};
+use crate::turns::{MODULUS, Turns};
 use crate::wait_queue::{Claimed, Verdict, WaitQueue, Waiter, WakeList};
 
 /// The channel is closed, or one side has no handle left.
@@ -35,6 +37,9 @@ pub(crate) const RECV_OBSERVED: u32 = 1 << 3;
 pub(crate) const SEND_OBSERVED: u32 = 1 << 4;
 /// The channel has no buffer. Constant.
 pub(crate) const RENDEZVOUS: u32 = 1 << 5;
+/// The bits from this one on count the values that were sent into the buffer, or past it to one who waits.
+const SENT: u32 = 1 << 6;
+const _: () = assert!(u32::MAX / SENT == MODULUS - 1);
 
 /// How many waiters a close takes out of the queues before it lets others have the lock.
 const CLOSE_BATCH: usize = 32;
@@ -79,6 +84,7 @@ pub(crate) struct Core {
     queues: UnsafeCell<Queues>,
     len: AtomicUsize,
     limit: AtomicUsize,
+    turns: Turns,
     /// Constant; `None` is unbounded.
     cap: Option<usize>,
     observers: UnsafeCell<Queues>,
@@ -98,9 +104,16 @@ impl Core {
             queues: Queues::new(),
             len: AtomicUsize::new(0),
             limit: AtomicUsize::new(cap.unwrap_or(usize::MAX)),
+            turns: Turns::new(),
             cap,
             observers: Queues::new(),
         }
+    }
+
+    /// Takes the lock, to be released by `lock.unlock` or, with what this gives, `lock.unlock_by`.
+    #[inline]
+    pub(crate) fn lock(&self) -> Tag {
+        self.lock.lock(&self.turns, self)
     }
 
     // ---- gauges, for everybody -----------------------------------------------------------------
@@ -177,6 +190,18 @@ impl Core {
     pub(crate) unsafe fn set_len(&self, len: usize) {
         // Release: pairs with `len`.
         self.len.store(len, Ordering::Release);
+    }
+
+    /// Counts a value that is sent.
+    ///
+    /// # Safety
+    /// The lock is held.
+    #[inline]
+    pub(crate) unsafe fn count(&self) {
+        let flags = self.flags.load(Ordering::Relaxed);
+        // Release: as in `set_flag`.
+        self.flags
+            .store(flags.wrapping_add(SENT), Ordering::Release);
     }
 
     /// # Safety
@@ -361,7 +386,7 @@ impl Core {
                 return;
             }
             // Between batches others may come, but nobody joins a queue (5).
-            self.lock.lock();
+            self.lock();
         }
     }
 
@@ -388,6 +413,22 @@ impl Core {
             }
         }
         None
+    }
+}
+
+impl Gauge for Core {
+    fn is_for_turns(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & RENDEZVOUS == 0
+    }
+
+    #[inline]
+    fn sent(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed) / SENT
+    }
+
+    #[inline]
+    fn left(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
     }
 }
 

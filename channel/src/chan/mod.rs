@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::buffer::{Buffer, Leftovers};
 use crate::lock::Lock;
+use crate::sync::Tag;
 use crate::task::{Publish, Wait};
 use crate::wait_queue::{Offer, Waiter};
 
@@ -138,8 +139,8 @@ impl<T> Chan<T> {
 
     #[inline]
     fn lock(&self) -> Guard<'_, T> {
-        self.core.lock.lock();
-        Guard { chan: self }
+        let tenant = self.core.lock();
+        Guard { chan: self, tenant }
     }
 
     /// Puts the task in line with a node that is made here. The lock stays held, for the park to
@@ -239,6 +240,7 @@ impl<T> fmt::Debug for Chan<T> {
 /// The right to change the channel: its lock is held.
 struct Guard<'a, T> {
     chan: &'a Chan<T>,
+    tenant: Tag,
 }
 
 impl<'a, T> Guard<'a, T> {
@@ -260,7 +262,7 @@ impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the guard stands for the lock being held.
-        unsafe { self.chan.core.lock.unlock() };
+        unsafe { self.chan.core.lock.unlock_by(self.tenant) };
     }
 }
 

@@ -37,6 +37,8 @@ impl<T> Chan<T> {
     /// `out` may be written; it has been if the answer is [`RecvEnd::Received`].
     #[inline(always)]
     pub(crate) unsafe fn recv(&self, out: *mut T, patience: Patience) -> RecvEnd {
+        // As in `send`.
+        let forever = patience == Patience::Forever;
         let mut guard = self.lock();
         let len = guard.len();
         let plain = guard.flags() & (SEND_WAITS | SEND_OBSERVED) == 0;
@@ -48,11 +50,12 @@ impl<T> Chan<T> {
             }
             return RecvEnd::Received;
         }
-        match patience {
+        if forever {
             // SAFETY: the caller's promise.
-            Patience::Forever => unsafe { self.recv_forever(guard, out) },
+            unsafe { self.recv_forever(guard, out) }
+        } else {
             // SAFETY: as above.
-            _ => unsafe { self.recv_slow(guard, out, patience) },
+            unsafe { self.recv_slow(guard, out, patience) }
         }
     }
 

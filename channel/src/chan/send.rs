@@ -35,6 +35,8 @@ impl<T> Chan<T> {
     /// The value may be moved from there; it has been if the answer is [`SendEnd::Sent`].
     #[inline(always)]
     pub(crate) unsafe fn send(&self, value: *const T, patience: Patience) -> SendEnd {
+        // Asked first, where it is a constant to the compiler.
+        let forever = patience == Patience::Forever;
         let mut guard = self.lock();
         let len = guard.len();
         let plain = guard.flags() & (CLOSED | RECV_WAITS | RECV_OBSERVED | RENDEZVOUS) == 0;
@@ -43,14 +45,16 @@ impl<T> Chan<T> {
             unsafe {
                 guard.buffer().push(value);
                 guard.set_len(len + 1);
+                guard.count();
             }
             return SendEnd::Sent;
         }
-        match patience {
+        if forever {
             // SAFETY: the caller's promise.
-            Patience::Forever => unsafe { self.send_forever(guard, value) },
+            unsafe { self.send_forever(guard, value) }
+        } else {
             // SAFETY: as above.
-            _ => unsafe { self.send_slow(guard, value, patience) },
+            unsafe { self.send_slow(guard, value, patience) }
         }
     }
 
@@ -163,6 +167,8 @@ impl<T> Chan<T> {
             if flags & RECV_WAITS != 0 {
                 // SAFETY: the lock is held.
                 if let Some(receiver) = unsafe { guard.pop(Side::Recv) } {
+                    // SAFETY: the lock is held.
+                    unsafe { guard.count() };
                     drop(guard);
                     // SAFETY: the receiver is claimed, so the room in its frame is ours to fill; all
                     // receivers in line offer room for one value.
@@ -217,6 +223,7 @@ impl<T> Chan<T> {
         unsafe {
             guard.buffer().push(value);
             guard.set_len(len + 1);
+            guard.count();
         }
         if guard.flags() & RECV_OBSERVED != 0 {
             let mut wakes = WakeList::new();

@@ -219,7 +219,7 @@ fn wait(
     while held < locks && !is_ready {
         let case = &cases[order.position(held)];
         if let Some(core) = case.core {
-            core.lock.lock();
+            core.lock.lock_at_once();
             is_ready = case.is_ready(&mut clock);
         }
         held += 1;
@@ -279,7 +279,7 @@ fn wait(
         // readies the task.
         let (verdict, slot) = unsafe { ((*node).verdict, (*node).slot) };
         if verdict == Verdict::Pending {
-            core.lock.lock();
+            core.lock.lock_at_once();
             // SAFETY: the lock is held, and the node is in that queue or in none.
             unsafe {
                 if landing.is_some() && !case.traits.is_clock() {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 use crate::err::{RecvTimeoutError, SendTimeoutError};
-use crate::lock::Lock;
+use crate::lock::{Gauge, Lock};
+use crate::turns::Turns;
 use crate::{Receiver, Select, Sender, bounded, unbounded};
 
 /// A deadline that the clock does not reach, so that only the model's timeout counts.
@@ -58,7 +60,7 @@ fn the_lock_excludes_and_orders() {
     model(|| {
         let shared = Arc::new((Lock::new(), UnsafeCell::new(0)));
         let step = |(lock, cell): &(Lock, UnsafeCell<u32>)| {
-            lock.lock();
+            lock.lock_at_once();
             // SAFETY: under the lock, which is what loom checks.
             cell.with_mut(|n| unsafe { *n += 1 });
             // SAFETY: locked above.
@@ -70,10 +72,86 @@ fn the_lock_excludes_and_orders() {
         });
         step(&shared);
         other.join().unwrap();
-        shared.0.lock();
+        shared.0.lock_at_once();
         // SAFETY: as above.
         assert_eq!(shared.1.with(|n| unsafe { *n }), 2);
     });
+}
+
+/// What a lock guards, the count of values among it.
+struct Guarded {
+    lock: Lock,
+    turns: Turns,
+    sent: AtomicU32,
+    cell: UnsafeCell<u32>,
+}
+
+impl Gauge for Guarded {
+    fn is_for_turns(&self) -> bool {
+        true
+    }
+
+    fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn left(&self) -> usize {
+        0
+    }
+}
+
+/// With turns, be they just found to be better or taken all the time, and with one who does not wait.
+#[test]
+fn the_lock_excludes_and_orders_those_who_take_turns() {
+    for taken in [false, true] {
+        model(move || {
+            let shared = Arc::new(Guarded {
+                lock: Lock::new(),
+                turns: Turns::new(),
+                sent: AtomicU32::new(0),
+                cell: UnsafeCell::new(0),
+            });
+            if taken {
+                // Many values without turns: now they are tried.
+                for (now, sent) in [(0, 0), (100_000, 10_000)] {
+                    // SAFETY: nobody else has it yet.
+                    unsafe { shared.turns.note(now, sent) };
+                }
+                assert_ne!(shared.turns.until(), 0);
+            }
+            let step = |shared: &Guarded, at_once: bool| {
+                let tenant = if at_once {
+                    shared.lock.lock_at_once();
+                    None
+                } else {
+                    Some(shared.lock.lock(&shared.turns, shared))
+                };
+                // SAFETY: under the lock, which is what loom checks.
+                shared.cell.with_mut(|n| unsafe { *n += 1 });
+                let sent = shared.sent() + 1;
+                shared.sent.store(sent, Ordering::Relaxed);
+                match tenant {
+                    // SAFETY: locked above, by this thread.
+                    Some(tenant) => unsafe { shared.lock.unlock_by(tenant) },
+                    // SAFETY: locked above.
+                    None => unsafe { shared.lock.unlock() },
+                }
+            };
+            let other = thread::spawn({
+                let shared = shared.clone();
+                move || {
+                    step(&shared, false);
+                    step(&shared, true);
+                }
+            });
+            step(&shared, false);
+            step(&shared, false);
+            other.join().unwrap();
+            shared.lock.lock_at_once();
+            // SAFETY: as above.
+            assert_eq!(shared.cell.with(|n| unsafe { *n }), 4);
+        });
+    }
 }
 
 /// Sends from a frame that the next call uses again: a value read too late is another one.
