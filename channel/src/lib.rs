@@ -95,5 +95,8 @@ pub use crate::sender::{Sender, bounded, unbounded};
 #[doc(hidden)]
 pub mod internal {
     pub use crate::receiver::AlarmHandle;
-    pub use crate::select::{Case, Chosen, Landing, select, select_timeout, try_select};
+    pub use crate::select::{
+        Case, ChosenSend, Landing, Look, begin_recv, begin_send, complete_recv, select,
+        select_timeout, try_select,
+    };
 }

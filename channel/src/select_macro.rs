@@ -327,12 +327,21 @@ macro_rules! __select {
         match ($(&$channel,)*) {
             ($($name,)*) => {
                 $(let $name: $crate::__select!(@type $kind) = $name;)*
-                let mut cases = [$($crate::internal::Case::$kind($name)),*];
                 let mut landing = $crate::internal::Landing::new();
-                let chosen = $crate::internal::select(&mut cases, &mut landing, $biased);
-                match chosen.position() {
+                let mut look = $crate::internal::Look::new();
+                $(look.$kind($index, $name);)*
+                let chosen = match $crate::__select!(@try look landing $biased $($kind $name $index)*) {
+                    ::core::option::Option::Some(chosen) => chosen,
+                    ::core::option::Option::None => {
+                        let mut cases = [$($crate::internal::Case::$kind($name)),*];
+                        $crate::internal::select(
+                            &mut cases, &mut landing, $biased, look.is_in_vain(),
+                        )
+                    }
+                };
+                match chosen {
                     $($index => {
-                        let result = $crate::__select!(@finish $kind chosen $name $message);
+                        let result = $crate::__select!(@finish $kind landing $name $message);
                         let $result = result;
                         $body
                     })*
@@ -349,16 +358,16 @@ macro_rules! __select {
             ($($name,)*) => {
                 $(let $name: $crate::__select!(@type $kind) = $name;)*
                 #[allow(unused_mut)]
-                let mut cases: [$crate::internal::Case<'_>; _] =
-                    [$($crate::internal::Case::$kind($name)),*];
-                #[allow(unused_mut)]
                 let mut landing = $crate::internal::Landing::new();
-                match $crate::__select!(@within ($($timeout)?) cases landing $biased) {
+                let chosen = $crate::__select!(
+                    @within ($($timeout)?) landing $biased $($kind $name $index)*
+                );
+                match chosen {
                     ::core::option::Option::None => $otherwise,
                     #[allow(unused_variables)]
-                    ::core::option::Option::Some(chosen) => match chosen.position() {
+                    ::core::option::Option::Some(chosen) => match chosen {
                         $($index => {
-                            let result = $crate::__select!(@finish $kind chosen $name $message);
+                            let result = $crate::__select!(@finish $kind landing $name $message);
                             let $result = result;
                             $body
                         })*
@@ -372,15 +381,62 @@ macro_rules! __select {
     (@type recv) => { &$crate::Receiver<_> };
     (@type send) => { &$crate::Sender<_> };
 
-    (@within () $cases:ident $landing:ident $biased:tt) => {
-        $crate::internal::try_select(&mut $cases, &mut $landing, $biased)
-    };
-    (@within ($timeout:expr) $cases:ident $landing:ident $biased:tt) => {
-        $crate::internal::select_timeout(&mut $cases, &mut $landing, $timeout, $biased)
+    // One of those that a look has found ready is begun, if it is still ready.
+    (@try $look:ident $landing:ident $biased:tt $($kind:ident $name:ident $index:tt)*) => {
+        match $look.choose($biased) {
+            $(::core::option::Option::Some($index)
+                if $crate::__select!(@choose $kind $name $landing) =>
+            {
+                ::core::option::Option::Some($index)
+            })*
+            _ => ::core::option::Option::None,
+        }
     };
 
-    (@finish recv $chosen:ident $name:ident ()) => { $chosen.recv($name) };
-    (@finish send $chosen:ident $name:ident ($message:expr)) => { $chosen.send($name, $message) };
+    (@choose recv $name:ident $landing:ident) => {
+        $crate::internal::begin_recv($name, &mut $landing)
+    };
+    (@choose send $name:ident $landing:ident) => {
+        $crate::internal::begin_send($name, &mut $landing)
+    };
+
+    (@within () $landing:ident $biased:tt $($kind:ident $name:ident $index:tt)*) => {{
+        #[allow(unused_mut)]
+        let mut look = $crate::internal::Look::last();
+        $(look.$kind($index, $name);)*
+        match $crate::__select!(@try look $landing $biased $($kind $name $index)*) {
+            ::core::option::Option::None if !look.is_in_vain() => {
+                // Somebody was quicker.
+                let mut cases = [$($crate::internal::Case::$kind($name)),*];
+                $crate::internal::try_select(&mut cases, &mut $landing, $biased)
+            }
+            chosen => chosen,
+        }
+    }};
+    (@within ($timeout:expr) $landing:ident $biased:tt $($kind:ident $name:ident $index:tt)*) => {{
+        let timeout = $timeout;
+        #[allow(unused_mut)]
+        let mut look = $crate::internal::Look::new();
+        $(look.$kind($index, $name);)*
+        match $crate::__select!(@try look $landing $biased $($kind $name $index)*) {
+            ::core::option::Option::Some(chosen) => ::core::option::Option::Some(chosen),
+            ::core::option::Option::None => {
+                let mut cases: [$crate::internal::Case<'_>; _] =
+                    [$($crate::internal::Case::$kind($name)),*];
+                $crate::internal::select_timeout(
+                    &mut cases, &mut $landing, timeout, $biased, look.is_in_vain(),
+                )
+            }
+        }
+    }};
+
+    (@finish recv $landing:ident $name:ident ()) => {
+        $crate::internal::complete_recv($name, &mut $landing)
+    };
+    (@finish send $landing:ident $name:ident ($message:expr)) => {{
+        let chosen = $crate::internal::ChosenSend::new($name, &mut $landing);
+        chosen.send($message)
+    }};
 
     (@error $message:literal) => {
         ::core::compile_error!($message)

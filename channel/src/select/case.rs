@@ -3,7 +3,6 @@
 use std::alloc::Layout;
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::ptr;
 use std::time::Instant;
 
 use crate::chan::{Core, Patience, Pledge, RecvEnd, Side};
@@ -46,7 +45,7 @@ impl<T> Handle for Sender<T> {
     fn choose(&self, landing: &mut Landing) -> bool {
         match self.chan().pledge() {
             Some(pledge) => {
-                landing.choice = Choice::Pledged(pledge);
+                landing.choose(self, Choice::Pledged(pledge));
                 true
             }
             None => false,
@@ -60,7 +59,7 @@ impl<T> Handle for Sender<T> {
             Verdict::Closed => Pledge::Closed,
             Verdict::Pending | Verdict::Done | Verdict::Again => return false,
         };
-        landing.choice = Choice::Pledged(pledge);
+        landing.choose(self, Choice::Pledged(pledge));
         true
     }
 
@@ -87,8 +86,8 @@ impl<T> Handle for Receiver<T> {
         let out = landing.place().cast::<T>();
         // SAFETY: the landing has room for a `T`.
         match unsafe { self.recv_into(out, Patience::Now) } {
-            RecvEnd::Received => landing.received::<T>(),
-            RecvEnd::Closed => landing.choice = Choice::Closed,
+            RecvEnd::Received => landing.received(self),
+            RecvEnd::Closed => landing.choose(self, Choice::Closed),
             RecvEnd::Empty => return false,
         }
         true
@@ -96,8 +95,8 @@ impl<T> Handle for Receiver<T> {
 
     fn accept(&self, verdict: Verdict, _: *mut (), landing: &mut Landing) -> bool {
         match verdict {
-            Verdict::Done => landing.received::<T>(),
-            Verdict::Closed => landing.choice = Choice::Closed,
+            Verdict::Done => landing.received(self),
+            Verdict::Closed => landing.choose(self, Choice::Closed),
             Verdict::Pending | Verdict::Granted | Verdict::Paired | Verdict::Again => return false,
         }
         true
@@ -184,12 +183,6 @@ impl<'a> Case<'a> {
             },
             node: MaybeUninit::uninit(),
         }
-    }
-
-    /// Whether it is a case of that very sender or receiver.
-    #[inline]
-    pub(super) fn is_of<H>(&self, handle: &H) -> bool {
-        ptr::addr_eq(self.handle, handle)
     }
 
     /// Whether the operation would not wait, by a look without the lock.

@@ -6,6 +6,7 @@ use std::mem::{self, MaybeUninit};
 use std::ptr::{self, NonNull};
 
 use crate::chan::Pledge;
+use crate::receiver::Receiver;
 
 /// What has become of the chosen case, and room for a received value whose type the select does not
 /// know.
@@ -17,6 +18,8 @@ use crate::chan::Pledge;
 /// at all; a [`SelectedOperation`](crate::SelectedOperation) takes it along.
 pub struct Landing {
     pub(crate) choice: Choice,
+    /// The handle that it was made for; null if there is none.
+    of: *const (),
     heap: Option<(NonNull<u8>, Layout)>,
     inline: Inline,
 }
@@ -45,6 +48,7 @@ impl Landing {
     pub fn new() -> Self {
         Landing {
             choice: Choice::None,
+            of: ptr::null(),
             heap: None,
             inline: Inline([MaybeUninit::uninit(); INLINE]),
         }
@@ -95,16 +99,29 @@ impl Landing {
         }
     }
 
+    /// Notes the choice of an operation of that handle.
+    #[inline]
+    pub(crate) fn choose<H>(&mut self, handle: &H, choice: Choice) {
+        self.of = ptr::from_ref(handle).cast();
+        self.choice = choice;
+    }
+
+    /// Whether the choice is that of an operation of this very handle.
+    #[inline]
+    pub(crate) fn is_for<H>(&self, handle: &H) -> bool {
+        self.of == ptr::from_ref(handle).cast()
+    }
+
     /// Notes that a `T` has been received into it.
     #[inline]
-    pub(crate) fn received<T>(&mut self) {
+    pub(crate) fn received<T>(&mut self, receiver: &Receiver<T>) {
         /// # Safety
         /// `value` points to a `T` that is not used again.
         unsafe fn drop_value<T>(value: *mut u8) {
             // SAFETY: the caller's promise.
             unsafe { value.cast::<T>().drop_in_place() };
         }
-        self.choice = Choice::Received(drop_value::<T>);
+        self.choose(receiver, Choice::Received(drop_value::<T>));
     }
 }
 

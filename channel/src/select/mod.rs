@@ -2,6 +2,7 @@
 
 mod case;
 mod landing;
+mod look;
 mod run;
 
 use std::fmt;
@@ -12,6 +13,7 @@ pub use self::case::Case;
 use self::case::Handle;
 use self::landing::Choice;
 pub use self::landing::Landing;
+pub use self::look::Look;
 use crate::chan::Patience;
 use crate::err::{
     ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
@@ -19,52 +21,97 @@ use crate::err::{
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 
-/// Selects, and names what was chosen.
+/// For the macro: waits until one of the cases is chosen, and gives its position. There is one at least.
+/// `looked`: none of them was ready just now.
 #[inline]
-fn run<'c, 'a>(
-    cases: &'c mut [Case<'a>],
-    landing: &'c mut Landing,
-    patience: Patience,
-    biased: bool,
-) -> Option<Chosen<'c, 'a>> {
-    let position = run::select(cases, patience, biased, landing)?;
-    Some(Chosen {
-        case: &cases[position],
-        position,
-        landing,
-    })
-}
-
-/// For the macro: waits until one of the cases is chosen. There is one at least.
-#[inline]
-pub fn select<'c, 'a>(
-    cases: &'c mut [Case<'a>],
-    landing: &'c mut Landing,
-    biased: bool,
-) -> Chosen<'c, 'a> {
-    run(cases, landing, Patience::Forever, biased)
+pub fn select(cases: &mut [Case<'_>], landing: &mut Landing, biased: bool, looked: bool) -> usize {
+    run::select(cases, Patience::Forever, biased, landing, looked)
         .expect("a select without a deadline ends with a choice")
 }
 
 /// For the macro: does not wait.
 #[inline]
-pub fn try_select<'c, 'a>(
-    cases: &'c mut [Case<'a>],
-    landing: &'c mut Landing,
-    biased: bool,
-) -> Option<Chosen<'c, 'a>> {
-    run(cases, landing, Patience::Now, biased)
+pub fn try_select(cases: &mut [Case<'_>], landing: &mut Landing, biased: bool) -> Option<usize> {
+    run::select(cases, Patience::Now, biased, landing, false)
 }
 
 /// For the macro: waits for a time.
 #[inline]
-pub fn select_timeout<'c, 'a>(
-    cases: &'c mut [Case<'a>],
-    landing: &'c mut Landing,
+pub fn select_timeout(
+    cases: &mut [Case<'_>],
+    landing: &mut Landing,
     timeout: Duration,
     biased: bool,
-) -> Option<Chosen<'c, 'a>> {
-    run(cases, landing, Patience::For(timeout), biased)
+    looked: bool,
+) -> Option<usize> {
+    run::select(cases, Patience::For(timeout), biased, landing, looked)
+}
+
+/// For the macro: chooses a receive, if it need not wait.
+#[inline]
+pub fn begin_recv<T>(receiver: &Receiver<T>, landing: &mut Landing) -> bool {
+    receiver.choose(landing)
+}
+
+/// For the macro: chooses a send, if it need not wait.
+#[inline]
+pub fn begin_send<T>(sender: &Sender<T>, landing: &mut Landing) -> bool {
+    sender.choose(landing)
+}
+
+/// For the macro: completes a receive.
+///
+/// # Panics
+/// If another operation was chosen.
+#[inline]
+pub fn complete_recv<T>(receiver: &Receiver<T>, landing: &mut Landing) -> Result<T, RecvError> {
+    assert!(landing.is_for(receiver));
+    // SAFETY: the choice was made for this very handle.
+    unsafe { finish_recv(landing) }
+}
+
+/// For the macro: a send that has been chosen and must now be completed.
+#[must_use]
+pub struct ChosenSend<'c, T> {
+    sender: &'c Sender<T>,
+    landing: &'c mut Landing,
+}
+
+impl<'c, T> ChosenSend<'c, T> {
+    /// Takes the choice over.
+    ///
+    /// # Panics
+    /// If another operation was chosen.
+    #[inline]
+    pub fn new(sender: &'c Sender<T>, landing: &'c mut Landing) -> Self {
+        assert!(landing.is_for(sender));
+        ChosenSend { sender, landing }
+    }
+
+    /// Completes it.
+    #[inline]
+    pub fn send(self, msg: T) -> Result<(), SendError<T>> {
+        // Nothing is left to be undone.
+        let mut this = ManuallyDrop::new(self);
+        let sender = this.sender;
+        // SAFETY: the choice was made for this very handle.
+        unsafe { finish_send(this.landing, sender, msg) }
+    }
+}
+
+impl<T> fmt::Debug for ChosenSend<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("ChosenSend { .. }")
+    }
+}
+
+impl<T> Drop for ChosenSend<'_, T> {
+    /// When the expression of the message panics, its case is given back.
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: they belong together.
+        unsafe { undo(self.sender, self.landing) };
+    }
 }
 
 /// Selects from a set of channel operations that is made up at run time.
@@ -308,7 +355,7 @@ impl<'a> Select<'a> {
 
     fn select_within(&mut self, patience: Patience) -> Option<SelectedOperation<'a>> {
         let mut landing = Landing::new();
-        let position = run::select(&mut self.cases, patience, self.biased, &mut landing)?;
+        let position = run::select(&mut self.cases, patience, self.biased, &mut landing, false)?;
         Some(SelectedOperation {
             handle: self.cases[position].handle,
             index: self.indices[position],
@@ -540,63 +587,6 @@ unsafe fn undo(handle: &dyn Handle, landing: &mut Landing) -> bool {
         Choice::Pledged(pledge) => handle.renounce(pledge),
     }
     true
-}
-
-/// For the macro: what has been chosen and must now be completed.
-#[must_use]
-pub struct Chosen<'c, 'a> {
-    case: &'c Case<'a>,
-    position: usize,
-    landing: &'c mut Landing,
-}
-
-impl Chosen<'_, '_> {
-    /// The position of the case.
-    #[inline]
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
-    /// Completes a send.
-    ///
-    /// # Panics
-    /// If the case was not made with this very handle.
-    #[inline]
-    pub fn send<T>(self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
-        assert!(self.case.is_of(s));
-        // Nothing is left to be undone.
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: the handle is the one that was chosen.
-        unsafe { finish_send(this.landing, s, msg) }
-    }
-
-    /// Completes a receive.
-    ///
-    /// # Panics
-    /// If the case was not made with this very handle.
-    #[inline]
-    pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
-        assert!(self.case.is_of(r));
-        // Nothing is left to be undone.
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: the handle is the one that was chosen.
-        unsafe { finish_recv(this.landing) }
-    }
-}
-
-impl fmt::Debug for Chosen<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("Chosen { .. }")
-    }
-}
-
-impl Drop for Chosen<'_, '_> {
-    /// When the expression of the message panics, its case is given back.
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: they belong together.
-        unsafe { undo(self.case.handle, self.landing) };
-    }
 }
 
 /// An operation that a select has chosen and that must now be completed, by [`send`](Self::send) or

@@ -1,7 +1,8 @@
 //! The engine of select: look, and if nothing is ready stand in all lines at once.
 //!
-//! 1. *Look* at all cases without a lock; choose one of the ready ones at random; try it under its
-//!    own lock. If somebody was quicker, look again.
+//! 1. *Look* at all cases without a lock (`look.rs`); choose one of the ready ones at random; try it under
+//!    its own lock. If somebody was quicker, look again. The macro does so for itself once, and makes cases
+//!    only if that was in vain.
 //! 2. If none is ready, take *all* locks in the order of their addresses, look once more, stand in
 //!    line everywhere under one ticket, and park; the park's `publish` releases the locks.
 //! 3. Whoever claims the ticket through one case has thereby chosen it. Awake again, leave all
@@ -27,26 +28,30 @@ use std::time::Instant;
 
 use super::case::{Case, Handle, Traits};
 use super::landing::Landing;
+use super::look::{below, look};
 use crate::chan::{Core, Limit, Patience, Side};
 use crate::flavors::{Clock, earlier, wait_out};
-use crate::sync::{Ordering, fence, rank};
-use crate::task::{Outcome, Publish, Reason, Wait, Why, next_u32};
+use crate::sync::rank;
+use crate::task::{Outcome, Publish, Reason, Wait, Why};
 use crate::wait_queue::{Offer, Verdict, Waiter};
 
 /// Selects one of the cases; its position, with what it has come to in the landing. `None`: none
-/// was ready within the time.
+/// was ready within the time. If the caller has just looked and found none ready, it waits at once.
 pub(super) fn select(
     cases: &mut [Case<'_>],
     mut patience: Patience,
     biased: bool,
     landing: &mut Landing,
+    mut looked: bool,
 ) -> Option<usize> {
     if cases.is_empty() {
         wait_out(patience);
         return None;
     }
     loop {
-        if let Some(chosen) = look(cases, patience, biased) {
+        if !std::mem::take(&mut looked)
+            && let Some(chosen) = look(cases, patience, biased)
+        {
             if cases[chosen].handle.choose(landing) {
                 return Some(chosen);
             }
@@ -83,83 +88,6 @@ pub(super) fn ready(cases: &mut [Case<'_>], mut patience: Patience, biased: bool
             _ => {}
         }
     }
-}
-
-/// The position of a ready case: the first one if biased, else any with the same probability.
-#[inline(always)]
-fn look(cases: &[Case<'_>], patience: Patience, biased: bool) -> Option<usize> {
-    if patience == Patience::Now {
-        // There will be no second look under the locks. The fence puts this one after all that the
-        // task has done before, its own sends included: two tasks that each send and then look
-        // for the other's value cannot both miss it.
-        fence(Ordering::SeqCst);
-    }
-    let mut clock = Clock::default();
-    if biased {
-        return cases.iter().position(|case| case.is_ready(&mut clock));
-    }
-    if cases.len() > MARKS {
-        return look_at_many(cases, &mut clock);
-    }
-    let (marks, ready) = mark_ready(cases, &mut clock);
-    match ready {
-        0 => None,
-        1 => Some(nth_mark(marks, 0)),
-        _ => Some(nth_mark(marks, below(ready))),
-    }
-}
-
-/// [`look`] at more cases than a word has bits: each further word with any ready ones replaces the
-/// choice with the probability of its share.
-#[cold]
-#[inline(never)]
-fn look_at_many(cases: &[Case<'_>], clock: &mut Clock) -> Option<usize> {
-    let mut found = None;
-    let mut ready = 0;
-    for (word, cases) in cases.chunks(MARKS).enumerate() {
-        let (marks, here) = mark_ready(cases, clock);
-        if here == 0 {
-            continue;
-        }
-        ready += here;
-        let chosen = below(ready);
-        if chosen < here {
-            found = Some(word * MARKS + nth_mark(marks, chosen));
-        }
-    }
-    found
-}
-
-/// A mark for each case that is ready, and how many are.
-#[inline]
-fn mark_ready(cases: &[Case<'_>], clock: &mut Clock) -> (u64, u32) {
-    let (mut marks, mut ready) = (0, 0);
-    let mut mark = 1_u64;
-    for case in cases {
-        if case.is_ready(clock) {
-            marks |= mark;
-            ready += 1;
-        }
-        mark <<= 1;
-    }
-    (marks, ready)
-}
-
-/// As many cases as are marked in a word.
-const MARKS: usize = u64::BITS as usize;
-
-/// The position of the `n`-th mark, counted from 0. There is one.
-#[inline]
-fn nth_mark(mut marks: u64, n: u32) -> usize {
-    for _ in 0..n {
-        marks &= marks - 1;
-    }
-    marks.trailing_zeros() as usize
-}
-
-/// A random number below `n`.
-fn below(n: u32) -> u32 {
-    ((u64::from(next_u32()) * u64::from(n)) >> 32) as u32
 }
 
 enum End {
