@@ -38,8 +38,8 @@ const STANDS: u64 = 200_000;
 const STEAL_PASSES: u32 = 4;
 /// So many goroutines at most, which will all have had their turn within so many nanoseconds, are not
 /// worth moving: they hand something to each other, and apart they wait for each other's cache lines.
-const FEW: usize = 8;
-const SOON: u64 = 2_000;
+pub(crate) const FEW: usize = 8;
+pub(crate) const SOON: u64 = 2_000;
 /// How often a thief that has found nothing else looks again before it takes them, and the spin loops
 /// between two looks: some 20 us together.
 const LOOKS: u32 = 20;

@@ -562,6 +562,17 @@ impl Current {
         unsafe { self.suspend(NonNull::from(&action)) };
     }
 
+    /// Goes behind those that wait at its processor, if they are few and take a short time. Whether it
+    /// did. Inlined, as `yield_now` is.
+    #[inline(always)]
+    pub(crate) fn yield_to_few(self) -> bool {
+        if self.is_bound() || !self.machine().few_wait() {
+            return false;
+        }
+        self.yield_now();
+        true
+    }
+
     /// At the end of a call into the runtime, when nothing of the caller is half done: if the
     /// machine has lost its processor it wins one back, or else the goroutine queues up for one; if
     /// the goroutine has had its time slice, it lets others run.

@@ -20,6 +20,7 @@ use crossbeam_deque::Injector;
 use crate::arena::{self, Slot, StackClass};
 use crate::clock;
 use crate::event::{ReadyList, Wait};
+use crate::find::{FEW, SOON};
 use crate::g::Runnable;
 use crate::handshake::{Entry, Handshake};
 use crate::hooks::Hooks;
@@ -428,6 +429,14 @@ impl M {
         } else {
             self.chaos_ready(r);
         }
+    }
+
+    /// Whether a few goroutines wait here that take a short time: the same as a thief leaves alone.
+    #[inline(always)]
+    pub(crate) fn few_wait(&self) -> bool {
+        let few = self.enter() && self.p().shared.is_nearly_done(FEW, SOON);
+        self.leave();
+        few
     }
 
     /// The current goroutine goes to the end of the queue. No reason to wake anybody: the machine

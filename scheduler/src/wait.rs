@@ -391,3 +391,19 @@ pub fn on_goroutine() -> bool {
 pub fn now() -> u64 {
     crate::clock::now()
 }
+
+/// If a few goroutines wait here that take a short time, lets them run, and says so: for a caller to whom
+/// waiting is dear, and for whom they may have something. On a plain thread, or while it unwinds, it does
+/// nothing.
+///
+/// ```
+/// // Nobody waits behind a plain thread.
+/// assert!(!marmot_scheduler::wait::yield_to_few());
+/// ```
+#[inline]
+pub fn yield_to_few() -> bool {
+    match crate::g::Current::get() {
+        Some(here) if !here.must_stay() => here.yield_to_few(),
+        _ => false,
+    }
+}

@@ -25,13 +25,14 @@ use marmot_benches::share;
 type Work = fn(u64);
 
 /// Each path.
-const PATHS: [(&str, Work); 12] = [
+const PATHS: [(&str, Work); 13] = [
     ("spawn", spawn),
     ("chain", chain),
     ("yield", yields),
     ("unbuffered", unbuffered),
     ("buffered", buffered),
     ("select", select_over_two),
+    ("select8", select_over_eight),
     ("default", select_with_default),
     ("mutex", mutex),
     ("rwlock", rwlock),
@@ -122,17 +123,28 @@ fn buffered(messages: u64) {
     assert_eq!(receiver.iter().sum::<u64>(), below(messages));
 }
 
-/// Two unbuffered channels, each with a sender that waits. An operation is a message.
-fn select_over_two(messages: u64) {
-    let sender = |count| -> (Sender<u64>, Receiver<u64>) {
+/// Unbuffered channels, each with a sender of its share. What they send on is kept: a closed channel is
+/// always ready.
+fn senders<const WIDTH: u64>(messages: u64) -> (Vec<Sender<u64>>, Vec<Receiver<u64>>, u64) {
+    let mut sum = 0;
+    let channels = (0..WIDTH).map(|i| {
         let (sender, receiver) = bounded(0);
-        // Not closed at the end: a closed channel is always ready.
         let open = sender.clone();
+        let count = share(messages, WIDTH, i);
+        sum += below(count);
         go(move || (0..count).for_each(|m| sender.send(m).unwrap()));
         (open, receiver)
+    });
+    let (open, receivers) = channels.unzip();
+    (open, receivers, sum)
+}
+
+/// Two unbuffered channels, each with a sender that waits. An operation is a message.
+fn select_over_two(messages: u64) {
+    let (_open, receivers, expected) = senders::<2>(messages);
+    let [a, b] = &receivers[..] else {
+        unreachable!("two were asked for")
     };
-    let halves = [share(messages, 2, 0), share(messages, 2, 1)];
-    let [(_open_a, a), (_open_b, b)] = halves.map(sender);
     let mut sum = 0;
     for _ in 0..messages {
         sum += select! {
@@ -140,7 +152,29 @@ fn select_over_two(messages: u64) {
             recv(b) -> m => m.unwrap(),
         };
     }
-    assert_eq!(sum, below(halves[0]) + below(halves[1]));
+    assert_eq!(sum, expected);
+}
+
+/// The same with eight.
+fn select_over_eight(messages: u64) {
+    let (_open, receivers, expected) = senders::<8>(messages);
+    let [a, b, c, d, e, f, g, h] = &receivers[..] else {
+        unreachable!("eight were asked for")
+    };
+    let mut sum = 0;
+    for _ in 0..messages {
+        sum += select! {
+            recv(a) -> m => m.unwrap(),
+            recv(b) -> m => m.unwrap(),
+            recv(c) -> m => m.unwrap(),
+            recv(d) -> m => m.unwrap(),
+            recv(e) -> m => m.unwrap(),
+            recv(f) -> m => m.unwrap(),
+            recv(g) -> m => m.unwrap(),
+            recv(h) -> m => m.unwrap(),
+        };
+    }
+    assert_eq!(sum, expected);
 }
 
 /// Two channels of which none is ever ready. An operation is a select.

@@ -153,6 +153,7 @@ impl Core {
     /// Whether an operation of `side` would not wait. Under the lock that is certain, except that
     /// a waiting partner may be dead; without it, it is a hint, and the length is read first: a
     /// channel that is closed and a buffer that is drained between the two reads is not missed.
+    #[inline]
     pub(crate) fn is_ready(&self, side: Side) -> bool {
         match side {
             Side::Recv => {

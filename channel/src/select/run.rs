@@ -3,6 +3,7 @@
 //! 1. *Look* at all cases without a lock (`look.rs`); choose one of the ready ones at random; try it under
 //!    its own lock. If somebody was quicker, look again. The macro does so for itself once, and makes cases
 //!    only if that was in vain.
+//!    A select over many lets the few that are ready to run have a turn before it goes on, and looks again.
 //! 2. If none is ready, take *all* locks in the order of their addresses, look once more, stand in
 //!    line everywhere under one ticket, and park; the park's `publish` releases the locks.
 //! 3. Whoever claims the ticket through one case has thereby chosen it. Awake again, leave all
@@ -32,7 +33,7 @@ use super::look::{below, look};
 use crate::chan::{Core, Limit, Patience, Side};
 use crate::flavors::{Clock, earlier, wait_out};
 use crate::sync::rank;
-use crate::task::{Outcome, Publish, Reason, Wait, Why};
+use crate::task::{Outcome, Publish, Reason, Wait, Why, yield_to_few};
 use crate::wait_queue::{Offer, Verdict, Waiter};
 
 /// Selects one of the cases; its position, with what it has come to in the landing. `None`: none
@@ -48,6 +49,7 @@ pub(super) fn select(
         wait_out(patience);
         return None;
     }
+    let mut yielded = false;
     loop {
         if !std::mem::take(&mut looked)
             && let Some(chosen) = look(cases, patience, biased)
@@ -60,6 +62,9 @@ pub(super) fn select(
         let Limit::At(deadline) = patience.limit() else {
             return None;
         };
+        if cases.len() >= MANY && !std::mem::replace(&mut yielded, true) && yield_to_few() {
+            continue;
+        }
         match wait(cases, deadline, biased, Some(landing)) {
             End::Chosen(chosen) => return Some(chosen),
             End::Cancelled if deadline.is_some() => return None,
@@ -89,6 +94,10 @@ pub(super) fn ready(cases: &mut [Case<'_>], mut patience: Patience, biased: bool
         }
     }
 }
+
+/// With so many cases it takes less time to let the few run who are ready to, and may make a case ready, than
+/// to stand in all lines and leave them again.
+const MANY: usize = 4;
 
 enum End {
     /// That case was chosen by a partner.
