@@ -16,6 +16,7 @@ use crate::flags::{CHAOS, HURRY, STOPPING, SURPLUS, WANTED};
 use crate::g::Runnable;
 use crate::idle::FOREVER;
 use crate::machine::M;
+use crate::processor::P;
 
 /// Every so many rounds the global queue comes first, so that nobody starves there (Go's number).
 const GLOBAL_TICKS: u32 = 61;
@@ -46,6 +47,14 @@ const LOOKS: u32 = 20;
 const LOOK_PAUSE: u32 = 64;
 /// How long a thief watches a processor before it takes its `runnext`, in spin loops (about 3 us).
 const NEXT_BACK_OFF: u32 = 200;
+
+impl P {
+    /// Whether what is readied here may have to wait for long if no other machine takes it.
+    #[inline]
+    pub(crate) fn is_worth_a_thief(&self) -> bool {
+        self.rounds_take(ROUND_FOR_THIEF)
+    }
+}
 
 impl M {
     /// The next goroutine to run; `None` when the processor was given up or the scheduler stops.
@@ -119,12 +128,6 @@ impl M {
         {
             self.sched.wake_for_backlog();
         }
-    }
-
-    /// Whether what is readied may have to wait for long if no other machine takes it.
-    #[inline]
-    pub(crate) fn is_worth_a_thief(&self) -> bool {
-        self.p().rounds_take(ROUND_FOR_THIEF)
     }
 
     /// Whether events that come now may have to wait for long if no other machine waits for them.

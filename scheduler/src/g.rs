@@ -338,6 +338,15 @@ impl Runnable {
         unsafe { self.0.as_ref() }
     }
 
+    /// The scheduler of a goroutine that has a stack, as everything has that waits, and whether it is bound
+    /// to a machine.
+    #[inline(always)]
+    pub(crate) fn place_of_begun(&self) -> (*const Sched, bool) {
+        debug_assert!(!self.is_newborn());
+        let g = self.as_ref();
+        (g.sched.load(Ordering::Relaxed), !g.home.get().is_null())
+    }
+
     /// The scheduler that the goroutine belongs to.
     #[inline(always)]
     pub(crate) fn sched(&self) -> *const Sched {
@@ -673,21 +682,31 @@ impl<F: FnOnce() -> Publish> ParkFrame<F> {
         let publish = unsafe { ManuallyDrop::take(&mut (*frame).publish) };
         // SAFETY: as above.
         let deadline = unsafe { (*frame).deadline };
-        // SAFETY: as above. The place is written under the timer lock, before the timer can fire.
+        // SAFETY: as above.
         let place = unsafe { &raw mut (*frame).timer };
         let number = g.header.word.open();
         if let Some(deadline) = deadline {
-            m.add_timer(deadline, Ticket::new(ptr.cast(), number), |key| {
-                // SAFETY: the timer has not fired, nothing else was published: the goroutine is
-                // still at rest and its frame in place.
-                unsafe { place.write(Some(key)) }
-            });
+            // SAFETY: nothing is published yet, so the goroutine is at rest and its frame in place.
+            unsafe { add_timer(m, deadline, Ticket::new(ptr.cast(), number), place) };
         }
         if publish() == Publish::Withdrawn && g.header.word.claim(number, Outcome::Ready) {
             return Next::Resume;
         }
         Next::Schedule
     }
+}
+
+/// Adds a timer for a wait and leaves its key at `place`. Not inlined, so that a park without a deadline
+/// needs no registers for it.
+///
+/// # Safety
+/// The place may be written until the timer can fire.
+#[inline(never)]
+unsafe fn add_timer(m: &M, deadline: u64, ticket: Ticket, place: *mut Option<TimerKey>) {
+    m.add_timer(deadline, ticket, |key| {
+        // SAFETY: this is under the timer lock, before the timer can fire.
+        unsafe { place.write(Some(key)) }
+    });
 }
 
 /// The stack pointer of the caller.

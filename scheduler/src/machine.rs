@@ -275,6 +275,12 @@ impl M {
         self.has_p()
     }
 
+    /// [`enter`](Self::enter), with the processor, if it is there. Not to be kept over `leave`.
+    #[inline(always)]
+    pub(crate) fn enter_with_p(&self) -> Option<&P> {
+        if self.enter() { Some(self.p()) } else { None }
+    }
+
     /// The runtime gives way to a goroutine's code.
     #[inline(always)]
     pub(crate) fn leave(&self) {
@@ -415,9 +421,16 @@ impl M {
     /// stops is no reason to wake anybody; a backlog is.
     #[inline(always)]
     pub(crate) fn ready(&self, r: Runnable) {
-        if self.chaos | r.home().is_some() {
+        let bound = r.home().is_some();
+        self.ready_on(self.p(), r, bound);
+    }
+
+    /// The same, for a caller that has the processor in hand and knows whether the goroutine is bound.
+    #[inline(always)]
+    pub(crate) fn ready_on(&self, p: &P, r: Runnable, bound: bool) {
+        if self.chaos | bound {
             self.ready_unusually(r);
-        } else if self.p().put_next(r) || self.is_worth_a_thief() {
+        } else if p.put_next(r) || p.is_worth_a_thief() {
             self.sched.wake_for_backlog();
         }
     }

@@ -525,14 +525,19 @@ impl Sched {
 pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>, here: Option<Current>) {
     // SAFETY: the caller's promise.
     let r = unsafe { Runnable::from_g(header.cast()) };
-    match here.as_ref().map(Current::machine) {
-        Some(m) if std::ptr::eq(&raw const *m.sched, r.sched()) && m.enter() => {
-            m.ready(r);
+    let (sched, bound) = r.place_of_begun();
+    if let Some(here) = &here {
+        let m = here.machine();
+        if std::ptr::eq(&raw const *m.sched, sched)
+            && let Some(p) = m.enter_with_p()
+        {
+            m.ready_on(p, r, bound);
             m.leave();
+            return;
         }
-        // SAFETY: a scheduler outlives its goroutines.
-        _ => unsafe { &*r.sched() }.inject(r),
     }
+    // SAFETY: a scheduler outlives its goroutines.
+    unsafe { &*sched }.inject(r);
 }
 
 /// Calls `f` with the event source of the runtime that the current goroutine belongs to; `None` on
