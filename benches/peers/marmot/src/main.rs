@@ -93,6 +93,7 @@ static WORKLOADS: &[Workload] = workloads! {
     "timer": plain(timers::create_and_cancel),
     "parked": whole(memory::parked),
     "ticker-hogs": late(timers::ticker_beside_hogs),
+    "ticker-hogs=blocking": late(timers::ticker_beside_blocking_hogs),
     "blocking": late(timers::blocked),
     "idle": whole(memory::idle),
 };

@@ -60,17 +60,29 @@ fn ticks(mut more: impl FnMut(usize) -> bool) -> Late {
 
 /// A ticker beside goroutines that only compute.
 pub(crate) fn ticker_beside_hogs(tasks: u64, ops: u64) -> (u64, Late) {
+    ticker_beside(tasks, ops, |stop| hog(&stop))
+}
+
+/// The same with goroutines that say that they will keep their threads.
+pub(crate) fn ticker_beside_blocking_hogs(tasks: u64, ops: u64) -> (u64, Late) {
+    ticker_beside(tasks, ops, |stop| blocking(|| hog(&stop)))
+}
+
+/// Counts in a register until it is told to stop.
+fn hog(stop: &AtomicBool) -> u64 {
+    let mut n = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        n = black_box(n + 1);
+    }
+    n
+}
+
+fn ticker_beside(tasks: u64, ops: u64, work: fn(Arc<AtomicBool>) -> u64) -> (u64, Late) {
     let stop = Arc::new(AtomicBool::new(false));
     let hogs: Vec<_> = (0..tasks)
         .map(|_| {
             let stop = Arc::clone(&stop);
-            go(move || {
-                let mut n = 0_u64;
-                while !stop.load(Ordering::Relaxed) {
-                    n = black_box(n + 1);
-                }
-                n
-            })
+            go(move || work(stop))
         })
         .collect();
     let late = ticks(|taken| (taken as u64) < ops);
