@@ -51,9 +51,9 @@
 //!
 //! # How it is built
 //!
-//! From the bottom: `lock` (a word), `wait_queue` (tasks in line), `buffer` (values in blocks),
-//! `chan` (the three under one lock: send, receive, close, and the two-step send of a select),
-//! `select` (one ticket in many lines), and the handles on top; beside them `flavors` and `alarm`, the
+//! From the bottom: `lock` (a word, with `turns` for those who fight over it), `wait_queue` (tasks in line),
+//! `buffer` (values in blocks), `chan` (the three under one lock: send, receive, close, and the two-step
+//! send of a select), `select` (a look at all cases, then one ticket in many lines), and the handles on top; beside them `flavors` and `alarm`, the
 //! channels that the clock fills. The
 //! protocol files name only `crate::sync` and `crate::task` for what synchronises, so that
 //! `tests/models.rs` can run the very same files under loom.
