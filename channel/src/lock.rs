@@ -4,12 +4,12 @@
 //! pause have its cache lines go to and fro with each message, which takes several times as long as the
 //! message. Where that was found to be so (`turns.rs`), whoever finds another tenant at work leaves the lock to
 //! it for a tenure of some microseconds: some hundred operations then share the price of one move. A lock
-//! whose tenant rests changes hands at once.
+//! whose tenant rests, as it seems at the beginning of the tenure, changes hands at once.
 //!
 //! # Invariants
 //!
-//! 1. The holder runs a few dozen instructions, calls no foreign code (no `T::drop`, no `clone`, no
-//!    allocator) and does not wait. Its last access to the lock is the releasing store: whoever
+//! 1. The holder runs a few dozen instructions, and seldom reads the clock, calls no foreign code (no
+//!    `T::drop`, no `clone`, no allocator) and does not wait. Its last access to the lock is the releasing store: whoever
 //!    finds the lock free may free the memory it lives in.
 //! 2. It is held over a park only up to the park's `publish`, which releases it on the scheduler's
 //!    stack of the same machine.
@@ -94,7 +94,7 @@ impl Lock {
     /// It is another.
     #[inline]
     fn try_lock(&self, free: u32, me: Tag) -> Result<(), u32> {
-        // Acquire: pairs with the release in `unlock`.
+        // Acquire: pairs with the release in `unlock` and `unlock_by`.
         self.0
             .compare_exchange(free, me.bits() + HELD, Ordering::Acquire, Ordering::Relaxed)
             .map(drop)
@@ -103,14 +103,18 @@ impl Lock {
     #[cold]
     #[inline(never)]
     fn lock_slow(&self, me: Tag, mut word: u32, turns: &Turns, gauge: &impl Gauge) {
+        if !gauge.is_for_turns() {
+            self.win(me, word);
+            return;
+        }
         if turns.until() != 0 {
             word = self.leave_alone(me, turns, gauge);
         }
-        if self.win(me, word) && gauge.is_for_turns() {
+        if self.win(me, word) {
             let sent = gauge.sent();
             if turns.until() != 0 || sent.is_multiple_of(SELDOM) {
                 // SAFETY: the lock is held.
-                unsafe { turns.note(now(), sent) };
+                unsafe { turns.note(now, sent) };
             }
         }
     }
@@ -143,14 +147,14 @@ impl Lock {
     /// Waits until the tenant rests, its tenure is over, or enough others have had theirs. The word then.
     fn leave_alone(&self, me: Tag, turns: &Turns, gauge: &impl Gauge) -> u32 {
         let mut now = now();
-        let mut left = TENURES;
+        let mut tenures = TENURES;
         loop {
             let word = self.0.load(Ordering::Relaxed);
             let until = turns.until();
-            if left == 0 || word & !HELD == me.bits() || now >= until {
+            if tenures == 0 || word & !HELD == me.bits() || now >= until {
                 return word;
             }
-            left -= 1;
+            tenures -= 1;
             let before = (gauge.sent(), gauge.left());
             spin_until(now + LOOK);
             if before == (gauge.sent(), gauge.left()) {

@@ -48,8 +48,6 @@ pub(crate) fn spin_until(until: u64) -> u64 {
         if now >= until {
             return now;
         }
-        for _ in 0..4 {
-            std::hint::spin_loop();
-        }
+        std::hint::spin_loop();
     }
 }

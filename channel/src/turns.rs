@@ -55,6 +55,8 @@ struct Book {
     holds: u64,
     /// Whether turns were found better the last time.
     better: bool,
+    /// The count of values that was noted last.
+    noted: u32,
 }
 
 /// See the module's documentation.
@@ -80,15 +82,20 @@ impl Turns {
         self.until.load(Ordering::Relaxed)
     }
 
-    /// The lock has a new tenant; so many values were sent so far, modulo
-    /// [`MODULUS`]. It is `now`.
+    /// The lock has a new tenant; so many values were sent so far, modulo [`MODULUS`]. Reads the clock, but
+    /// where no turns are taken and nothing was sent since the last time.
     ///
     /// # Safety
     /// The lock is held.
-    pub(crate) unsafe fn note(&self, now: u64, sent: u32) {
+    pub(crate) unsafe fn note(&self, now: impl FnOnce() -> u64, sent: u32) {
         // SAFETY: the lock is held (1).
         let book = unsafe { &mut *self.book.get() };
-        let turns = book.note(now, sent, self.until() != 0);
+        let taken = self.until() != 0;
+        if std::mem::replace(&mut book.noted, sent) == sent && !taken {
+            return;
+        }
+        let now = now();
+        let turns = book.note(now, sent, taken);
         let until = if turns { now + TENURE } else { 0 };
         if until != self.until() {
             self.until.store(until, Ordering::Relaxed);
@@ -104,6 +111,7 @@ impl Book {
             first: 0,
             holds: HOLDS,
             better: false,
+            noted: MODULUS,
         }
     }
 
@@ -120,8 +128,10 @@ impl Book {
                 false
             }
             _ if took < TRIAL => turns,
+            // Nobody has fought for a while: what was counted says nothing.
+            _ if took > SLOW => self.hold(false, now),
             Phase::TriesWithout => {
-                if took > SLOW || count < FEW {
+                if count < FEW {
                     return self.hold(false, now);
                 }
                 self.begin(Phase::TriesWith(took, count), now, sent);
@@ -227,5 +237,17 @@ mod tests {
         for n in 1..10_000 {
             assert!(!book.note(u64::from(n) * 2 * TRIAL, n, false));
         }
+    }
+
+    #[test]
+    fn a_trial_that_nobody_ends_is_no_trial() {
+        let mut fight = Fight::new();
+        while !fight.turns {
+            fight.go_on(20, 5, TRIAL / 10);
+        }
+        // One sends alone for long, and without changing hands.
+        fight.now += SECOND;
+        fight.sent = (fight.sent + 100_000_000) % MODULUS;
+        assert!(!fight.book.note(fight.now, fight.sent, true));
     }
 }

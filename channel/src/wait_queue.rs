@@ -312,8 +312,7 @@ impl WakeList {
     }
 
     #[inline]
-    fn wake_all(mut self, ready_last: impl FnOnce(Parked)) {
-        let mut ready_last = Some(ready_last);
+    fn wake_all(mut self, ready_last: impl Fn(Parked)) {
         while !self.head.is_null() {
             let node = self.head;
             // SAFETY: nodes in the list are claimed and not yet readied; from `ready` on this one
@@ -323,9 +322,7 @@ impl WakeList {
                 (*node).parked.take()
             };
             if let Some(parked) = parked {
-                if self.head.is_null()
-                    && let Some(ready_last) = ready_last.take()
-                {
+                if self.head.is_null() {
                     ready_last(parked);
                 } else {
                     parked.ready_first();

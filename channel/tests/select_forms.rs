@@ -372,3 +372,26 @@ fn biased() {
         assert_eq!(select_biased! { recv(with(3)) -> n => n }, Ok(3));
     });
 }
+
+/// A body may do with its channels what it likes: the select is over.
+#[test]
+fn a_body_may_drop_its_channel() {
+    let ((tx, rx), (other_tx, other)) = (bounded(1), bounded::<u8>(1));
+    tx.send(1).unwrap();
+    select! {
+        recv(rx) -> n => {
+            assert_eq!(n, Ok(1));
+            drop(rx);
+        }
+        recv(other) -> _ => drop(other),
+        default(SHORT) => unreachable!(),
+    }
+    assert!(tx.send(2).is_err());
+    select! {
+        send(other_tx, 1) -> sent => {
+            assert_eq!(sent, Ok(()));
+            drop(other_tx);
+        }
+        send(tx, 1) -> _ => drop(tx),
+    }
+}

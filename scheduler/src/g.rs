@@ -575,11 +575,15 @@ impl Current {
     /// did. Inlined, as `yield_now` is.
     #[inline(always)]
     pub(crate) fn yield_to_few(self) -> bool {
-        if self.is_bound() || !self.machine().few_wait() {
+        if self.is_bound() {
             return false;
         }
-        self.yield_now();
-        true
+        if self.machine().few_wait() {
+            self.yield_now();
+            return true;
+        }
+        self.attend();
+        false
     }
 
     /// At the end of a call into the runtime, when nothing of the caller is half done: if the

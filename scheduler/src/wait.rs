@@ -393,8 +393,8 @@ pub fn now() -> u64 {
 }
 
 /// If a few goroutines wait here that take a short time, lets them run, and says so: for a caller to whom
-/// waiting is dear, and for whom they may have something. On a plain thread, or while it unwinds, it does
-/// nothing.
+/// waiting is dear, and for whom they may have something. On a plain thread, while it unwinds, or bound to its
+/// thread, it does nothing.
 ///
 /// ```
 /// // Nobody waits behind a plain thread.

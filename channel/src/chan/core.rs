@@ -4,11 +4,10 @@
 //!
 //! 1. *Gauges* (`flags`, `len`, `limit`) are written under the lock only, and may be read by
 //!    anybody at any time. What is read without the lock is a hint, except for `CLOSED`, which is
-//!    never taken back.
+//!    never taken back. Beside the flags the values that were sent are counted, for the lock (`turns.rs`).
 //! 2. `len <= limit <= cap`, where `limit` is the capacity less the places set aside for selects
 //!    that have chosen to send but have not made their value yet. Unbounded: `limit` is
 //!    `usize::MAX` and nothing is ever set aside. Rendezvous: `limit` is 0.
-//!    Together with the flags the values that were sent are counted, for the lock's sake (`turns.rs`).
 //! 3. A `*_WAITS` flag is set exactly if that queue has a node, be it a dead one whose wait has
 //!    ended and whose task has not yet come to take it out.
 //! 4. While a live receiver waits, the buffer is empty (and, on a rendezvous channel, no live
@@ -90,8 +89,8 @@ pub(crate) struct Core {
     observers: UnsafeCell<Queues>,
 }
 
-// SAFETY: the queues are touched under the lock only; the raw pointers in them lead to waiters that
-// may be touched from any thread under that lock.
+// SAFETY: the queues, and the book of the turns, are touched under the lock only; the raw pointers in the
+// queues lead to waiters that may be touched from any thread under that lock.
 unsafe impl Send for Core {}
 // SAFETY: as above.
 unsafe impl Sync for Core {}
@@ -251,7 +250,7 @@ impl Core {
 
     /// Puts the waiter in line. On a rendezvous channel that makes the *other* side ready, whose
     /// observers are readied here and now: this is the one place where a task is readied under
-    /// the lock, for the lock goes over into the coming park. `Parked::ready` does not wait.
+    /// the lock, for the lock goes over into the coming park. By `ready_first`, after which the caller goes on.
     ///
     /// # Safety
     /// The lock is held; the waiter keeps the invariants of the wait queue.
@@ -436,7 +435,7 @@ impl Gauge for Core {
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
-            .field("flags", &self.flags())
+            .field("flags", &(self.flags() % SENT))
             .field("len", &self.len())
             .field("limit", &self.limit())
             .field("cap", &self.cap)

@@ -255,6 +255,7 @@ impl<T> Chan<T> {
                 unsafe {
                     guard.buffer().push(sender.slot().cast::<T>());
                     guard.set_len(len + 1);
+                    guard.count();
                 }
                 wakes.push(sender, Verdict::Done);
             }

@@ -21,10 +21,10 @@ pub(crate) trait Handle {
     fn next(&self) -> Option<Instant>;
 
     /// Chooses the operation if it need not wait: its first step is taken.
-    fn choose(&self, landing: &mut Landing) -> bool;
+    fn choose<'a>(&'a self, landing: &mut Landing<'a>) -> bool;
 
     /// Takes over what the claimer of this case's waiter has done. `false`: nothing after all.
-    fn accept(&self, verdict: Verdict, slot: *mut (), landing: &mut Landing) -> bool;
+    fn accept<'a>(&'a self, verdict: Verdict, slot: *mut (), landing: &mut Landing<'a>) -> bool;
 
     /// Gives back a send that has been chosen.
     fn renounce(&self, pledge: Pledge);
@@ -42,7 +42,7 @@ impl<T> Handle for Sender<T> {
         None
     }
 
-    fn choose(&self, landing: &mut Landing) -> bool {
+    fn choose<'a>(&'a self, landing: &mut Landing<'a>) -> bool {
         match self.chan().pledge() {
             Some(pledge) => {
                 landing.choose(self, Choice::Pledged(pledge));
@@ -52,7 +52,7 @@ impl<T> Handle for Sender<T> {
         }
     }
 
-    fn accept(&self, verdict: Verdict, slot: *mut (), landing: &mut Landing) -> bool {
+    fn accept<'a>(&'a self, verdict: Verdict, slot: *mut (), landing: &mut Landing<'a>) -> bool {
         let pledge = match verdict {
             Verdict::Granted => Pledge::Place,
             Verdict::Paired => Pledge::Packet(slot.cast()),
@@ -81,7 +81,7 @@ impl<T> Handle for Receiver<T> {
         self.clock().and_then(|channel| channel.next())
     }
 
-    fn choose(&self, landing: &mut Landing) -> bool {
+    fn choose<'a>(&'a self, landing: &mut Landing<'a>) -> bool {
         landing.reserve(Layout::new::<T>());
         let out = landing.place().cast::<T>();
         // SAFETY: the landing has room for a `T`.
@@ -93,7 +93,7 @@ impl<T> Handle for Receiver<T> {
         true
     }
 
-    fn accept(&self, verdict: Verdict, _: *mut (), landing: &mut Landing) -> bool {
+    fn accept<'a>(&'a self, verdict: Verdict, _: *mut (), landing: &mut Landing<'a>) -> bool {
         match verdict {
             Verdict::Done => landing.received(self),
             Verdict::Closed => landing.choose(self, Choice::Closed),

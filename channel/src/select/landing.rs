@@ -1,7 +1,9 @@
 //! What a select has in hand between choosing a case and completing it.
 
 use std::alloc::{self, Layout};
+use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::ptr::{self, NonNull};
 
@@ -16,13 +18,21 @@ use crate::receiver::Receiver;
 ///
 /// It must not move while a waiter's slot points to it. In the expansion of the macro it does not move
 /// at all; a [`SelectedOperation`](crate::SelectedOperation) takes it along.
-pub struct Landing {
+///
+/// It borrows the handles, so that the address of one is a name for it as long as there is a landing. That
+/// says nothing of its end: it has no `Drop` itself, and the body of a `select!` may drop a channel.
+pub struct Landing<'a> {
     pub(crate) choice: Choice,
-    /// The handle that it was made for; null if there is none.
+    /// The handle whose operation was chosen last, if any was.
     of: *const (),
-    heap: Option<(NonNull<u8>, Layout)>,
+    /// For as long as these are borrowed, no longer and no shorter.
+    handles: PhantomData<Cell<&'a ()>>,
+    heap: Heap,
     inline: Inline,
 }
+
+/// Room that was allocated.
+struct Heap(Option<(NonNull<u8>, Layout)>);
 
 const INLINE: usize = 64;
 
@@ -41,7 +51,7 @@ const fn fits(value: Layout, room: Layout) -> bool {
     value.size() <= room.size() && value.align() <= room.align()
 }
 
-impl Landing {
+impl<'a> Landing<'a> {
     /// Room for a small value.
     #[inline]
     #[allow(clippy::new_without_default)] // for the macro only
@@ -49,7 +59,8 @@ impl Landing {
         Landing {
             choice: Choice::None,
             of: ptr::null(),
-            heap: None,
+            handles: PhantomData,
+            heap: Heap(None),
             inline: Inline([MaybeUninit::uninit(); INLINE]),
         }
     }
@@ -57,7 +68,7 @@ impl Landing {
     /// Makes room for a value of that layout. What was in it is forgotten.
     #[inline]
     pub(crate) fn reserve(&mut self, layout: Layout) {
-        let room = match self.heap {
+        let room = match self.heap.0 {
             Some((_, room)) => room,
             None => Layout::new::<Inline>(),
         };
@@ -68,11 +79,11 @@ impl Landing {
 
     #[cold]
     fn grow(&mut self, layout: Layout) {
-        let layout = match self.heap {
+        let layout = match self.heap.0 {
             Some((_, room)) => union(room, layout),
             None => layout,
         };
-        self.free();
+        self.heap.free();
         // Never of size zero, which an alignment alone may have brought here.
         let layout = union(layout, Layout::new::<u8>());
         // SAFETY: the size is not zero.
@@ -80,20 +91,13 @@ impl Landing {
         let Some(memory) = NonNull::new(memory) else {
             alloc::handle_alloc_error(layout)
         };
-        self.heap = Some((memory, layout));
-    }
-
-    fn free(&mut self) {
-        if let Some((memory, layout)) = self.heap.take() {
-            // SAFETY: allocated in `grow` with that layout.
-            unsafe { alloc::dealloc(memory.as_ptr(), layout) };
-        }
+        self.heap.0 = Some((memory, layout));
     }
 
     /// Where the value goes, or is.
     #[inline]
     pub(crate) fn place(&mut self) -> *mut u8 {
-        match self.heap {
+        match self.heap.0 {
             Some((memory, _)) => memory.as_ptr(),
             None => ptr::from_mut(&mut self.inline).cast(),
         }
@@ -101,20 +105,21 @@ impl Landing {
 
     /// Notes the choice of an operation of that handle.
     #[inline]
-    pub(crate) fn choose<H>(&mut self, handle: &H, choice: Choice) {
+    pub(crate) fn choose<H>(&mut self, handle: &'a H, choice: Choice) {
+        debug_assert!(matches!(self.choice, Choice::None), "one case is chosen");
         self.of = ptr::from_ref(handle).cast();
         self.choice = choice;
     }
 
     /// Whether the choice is that of an operation of this very handle.
     #[inline]
-    pub(crate) fn is_for<H>(&self, handle: &H) -> bool {
+    pub(crate) fn is_for<H>(&self, handle: &'a H) -> bool {
         self.of == ptr::from_ref(handle).cast()
     }
 
     /// Notes that a `T` has been received into it.
     #[inline]
-    pub(crate) fn received<T>(&mut self, receiver: &Receiver<T>) {
+    pub(crate) fn received<T>(&mut self, receiver: &'a Receiver<T>) {
         /// # Safety
         /// `value` points to a `T` that is not used again.
         unsafe fn drop_value<T>(value: *mut u8) {
@@ -134,13 +139,22 @@ fn union(a: Layout, b: Layout) -> Layout {
     Layout::from_size_align(size, align).expect("capacity overflow")
 }
 
-impl fmt::Debug for Landing {
+impl fmt::Debug for Landing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("Landing { .. }")
     }
 }
 
-impl Drop for Landing {
+impl Heap {
+    fn free(&mut self) {
+        if let Some((memory, layout)) = self.0.take() {
+            // SAFETY: allocated in `grow` with that layout.
+            unsafe { alloc::dealloc(memory.as_ptr(), layout) };
+        }
+    }
+}
+
+impl Drop for Heap {
     #[inline]
     fn drop(&mut self) {
         self.free();
@@ -177,9 +191,9 @@ mod tests {
         struct Wide;
         let mut landing = Landing::new();
         landing.reserve(Layout::new::<[u8; 64]>());
-        assert!(landing.heap.is_none());
+        assert!(landing.heap.0.is_none());
         landing.reserve(Layout::new::<[u8; 65]>());
-        assert!(landing.heap.is_some());
+        assert!(landing.heap.0.is_some());
         landing.reserve(Layout::new::<Wide>());
         assert_eq!(landing.place().addr() % 64, 0);
         landing.reserve(Layout::new::<[u64; 100]>());

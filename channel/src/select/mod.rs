@@ -24,22 +24,31 @@ use crate::sender::Sender;
 /// For the macro: waits until one of the cases is chosen, and gives its position. There is one at least.
 /// `looked`: none of them was ready just now.
 #[inline]
-pub fn select(cases: &mut [Case<'_>], landing: &mut Landing, biased: bool, looked: bool) -> usize {
+pub fn select<'a>(
+    cases: &mut [Case<'a>],
+    landing: &mut Landing<'a>,
+    biased: bool,
+    looked: bool,
+) -> usize {
     run::select(cases, Patience::Forever, biased, landing, looked)
         .expect("a select without a deadline ends with a choice")
 }
 
 /// For the macro: does not wait.
 #[inline]
-pub fn try_select(cases: &mut [Case<'_>], landing: &mut Landing, biased: bool) -> Option<usize> {
+pub fn try_select<'a>(
+    cases: &mut [Case<'a>],
+    landing: &mut Landing<'a>,
+    biased: bool,
+) -> Option<usize> {
     run::select(cases, Patience::Now, biased, landing, false)
 }
 
 /// For the macro: waits for a time.
 #[inline]
-pub fn select_timeout(
-    cases: &mut [Case<'_>],
-    landing: &mut Landing,
+pub fn select_timeout<'a>(
+    cases: &mut [Case<'a>],
+    landing: &mut Landing<'a>,
     timeout: Duration,
     biased: bool,
     looked: bool,
@@ -49,13 +58,13 @@ pub fn select_timeout(
 
 /// For the macro: chooses a receive, if it need not wait.
 #[inline]
-pub fn begin_recv<T>(receiver: &Receiver<T>, landing: &mut Landing) -> bool {
+pub fn begin_recv<'a, T>(receiver: &'a Receiver<T>, landing: &mut Landing<'a>) -> bool {
     receiver.choose(landing)
 }
 
 /// For the macro: chooses a send, if it need not wait.
 #[inline]
-pub fn begin_send<T>(sender: &Sender<T>, landing: &mut Landing) -> bool {
+pub fn begin_send<'a, T>(sender: &'a Sender<T>, landing: &mut Landing<'a>) -> bool {
     sender.choose(landing)
 }
 
@@ -64,26 +73,29 @@ pub fn begin_send<T>(sender: &Sender<T>, landing: &mut Landing) -> bool {
 /// # Panics
 /// If another operation was chosen.
 #[inline]
-pub fn complete_recv<T>(receiver: &Receiver<T>, landing: &mut Landing) -> Result<T, RecvError> {
+pub fn complete_recv<'a, T>(
+    receiver: &'a Receiver<T>,
+    landing: &mut Landing<'a>,
+) -> Result<T, RecvError> {
     assert!(landing.is_for(receiver));
-    // SAFETY: the choice was made for this very handle.
+    // SAFETY: the choice was made for this very handle: it has its address, and is borrowed since then.
     unsafe { finish_recv(landing) }
 }
 
 /// For the macro: a send that has been chosen and must now be completed.
 #[must_use]
-pub struct ChosenSend<'c, T> {
-    sender: &'c Sender<T>,
-    landing: &'c mut Landing,
+pub struct ChosenSend<'c, 'a, T> {
+    sender: &'a Sender<T>,
+    landing: &'c mut Landing<'a>,
 }
 
-impl<'c, T> ChosenSend<'c, T> {
+impl<'c, 'a, T> ChosenSend<'c, 'a, T> {
     /// Takes the choice over.
     ///
     /// # Panics
     /// If another operation was chosen.
     #[inline]
-    pub fn new(sender: &'c Sender<T>, landing: &'c mut Landing) -> Self {
+    pub fn new(sender: &'a Sender<T>, landing: &'c mut Landing<'a>) -> Self {
         assert!(landing.is_for(sender));
         ChosenSend { sender, landing }
     }
@@ -94,18 +106,18 @@ impl<'c, T> ChosenSend<'c, T> {
         // Nothing is left to be undone.
         let mut this = ManuallyDrop::new(self);
         let sender = this.sender;
-        // SAFETY: the choice was made for this very handle.
+        // SAFETY: the choice was made for this very handle (`new`).
         unsafe { finish_send(this.landing, sender, msg) }
     }
 }
 
-impl<T> fmt::Debug for ChosenSend<'_, T> {
+impl<T> fmt::Debug for ChosenSend<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("ChosenSend { .. }")
     }
 }
 
-impl<T> Drop for ChosenSend<'_, T> {
+impl<T> Drop for ChosenSend<'_, '_, T> {
     /// When the expression of the message panics, its case is given back.
     #[inline]
     fn drop(&mut self) {
@@ -542,7 +554,11 @@ impl fmt::Debug for Select<'_> {
 /// # Safety
 /// The choice was made for this very handle.
 #[inline]
-unsafe fn finish_send<T>(landing: &mut Landing, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+unsafe fn finish_send<T>(
+    landing: &mut Landing<'_>,
+    s: &Sender<T>,
+    msg: T,
+) -> Result<(), SendError<T>> {
     let Choice::Pledged(pledge) = landing.choice.take() else {
         unreachable!("a selected send holds a pledge");
     };
@@ -561,7 +577,7 @@ unsafe fn finish_send<T>(landing: &mut Landing, s: &Sender<T>, msg: T) -> Result
 /// # Safety
 /// The choice was made for a receiver of `T`.
 #[inline]
-unsafe fn finish_recv<T>(landing: &mut Landing) -> Result<T, RecvError> {
+unsafe fn finish_recv<T>(landing: &mut Landing<'_>) -> Result<T, RecvError> {
     match landing.choice.take() {
         // SAFETY: the landing holds a value received for this choice, hence a `T`, which nobody else
         // takes, for the choice is gone.
@@ -578,7 +594,7 @@ unsafe fn finish_recv<T>(landing: &mut Landing) -> Result<T, RecvError> {
 /// # Safety
 /// The choice was made for this handle.
 #[inline]
-unsafe fn undo(handle: &dyn Handle, landing: &mut Landing) -> bool {
+unsafe fn undo(handle: &dyn Handle, landing: &mut Landing<'_>) -> bool {
     match landing.choice.take() {
         Choice::None => return false,
         // SAFETY: the landing holds the value, and the choice that said so is gone.
@@ -614,7 +630,7 @@ unsafe fn undo(handle: &dyn Handle, landing: &mut Landing) -> bool {
 pub struct SelectedOperation<'a> {
     handle: &'a dyn Handle,
     index: usize,
-    landing: Landing,
+    landing: Landing<'a>,
 }
 
 impl SelectedOperation<'_> {

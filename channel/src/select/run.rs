@@ -38,11 +38,11 @@ use crate::wait_queue::{Offer, Verdict, Waiter};
 
 /// Selects one of the cases; its position, with what it has come to in the landing. `None`: none
 /// was ready within the time. If the caller has just looked and found none ready, it waits at once.
-pub(super) fn select(
-    cases: &mut [Case<'_>],
+pub(super) fn select<'a>(
+    cases: &mut [Case<'a>],
     mut patience: Patience,
     biased: bool,
-    landing: &mut Landing,
+    landing: &mut Landing<'a>,
     mut looked: bool,
 ) -> Option<usize> {
     if cases.is_empty() {
@@ -60,7 +60,10 @@ pub(super) fn select(
             continue;
         }
         let Limit::At(deadline) = patience.limit() else {
-            return None;
+            if is_last_look(&mut patience) {
+                return None;
+            }
+            continue;
         };
         if cases.len() >= MANY && !std::mem::replace(&mut yielded, true) && yield_to_few() {
             continue;
@@ -86,13 +89,21 @@ pub(super) fn ready(cases: &mut [Case<'_>], mut patience: Patience, biased: bool
             return Some(ready);
         }
         let Limit::At(deadline) = patience.limit() else {
-            return None;
+            if is_last_look(&mut patience) {
+                return None;
+            }
+            continue;
         };
         match wait(cases, deadline, biased, None) {
             End::Cancelled if deadline.is_some() => return None,
             _ => {}
         }
     }
+}
+
+/// Patience is over: whether the look before was one that may be the last (`look.rs`). If not, the next is.
+fn is_last_look(patience: &mut Patience) -> bool {
+    std::mem::replace(patience, Patience::Now) == Patience::Now
 }
 
 /// With so many cases it takes less time to let the few run who are ready to, and may make a case ready, than
@@ -110,11 +121,11 @@ enum End {
 
 /// Stands in all lines until something happens: with a landing as a partner, without as an observer.
 #[inline(never)]
-fn wait(
-    cases: &mut [Case<'_>],
+fn wait<'a>(
+    cases: &mut [Case<'a>],
     deadline: Option<Instant>,
     biased: bool,
-    mut landing: Option<&mut Landing>,
+    mut landing: Option<&mut Landing<'a>>,
 ) -> End {
     // What may allocate or panic comes before the locks.
     let slot = match &mut landing {
