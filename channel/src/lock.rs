@@ -38,9 +38,9 @@ const HELD: u32 = Tag::SPARE_BIT;
 
 /// In this time a tenant at work is seen to do something, in nanoseconds.
 const LOOK: u64 = 100;
-/// How many tenures somebody lets pass who wants the lock. Then it takes part in the race for it, which
-/// is not fair either, but soon won.
-const TENURES: u32 = 16;
+/// For how long somebody leaves others alone who wants the lock, in nanoseconds. Then it takes part in the race
+/// for it, which is not fair either, but soon won.
+const PATIENCE: u64 = 128_000;
 /// While no turns are taken, a new tenant sees to them when so many values were sent, or a multiple: one
 /// in so many, for it reads the clock.
 const SELDOM: u32 = 32;
@@ -147,14 +147,13 @@ impl Lock {
     /// Waits until the tenant rests, its tenure is over, or enough others have had theirs. The word then.
     fn leave_alone(&self, me: Tag, turns: &Turns, gauge: &impl Gauge) -> u32 {
         let mut now = now();
-        let mut tenures = TENURES;
+        let end = now + PATIENCE;
         loop {
             let word = self.0.load(Ordering::Relaxed);
             let until = turns.until();
-            if tenures == 0 || word & !HELD == me.bits() || now >= until {
+            if now >= end || word & !HELD == me.bits() || now >= until {
                 return word;
             }
-            tenures -= 1;
             let before = (gauge.sent(), gauge.left());
             spin_until(now + LOOK);
             if before == (gauge.sent(), gauge.left()) {

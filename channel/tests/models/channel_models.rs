@@ -113,7 +113,7 @@ fn the_lock_excludes_and_orders_those_who_take_turns() {
             });
             if taken {
                 // Many values without turns: now they are tried.
-                for (now, sent) in [(0, 0), (100_000, 10_000)] {
+                for (now, sent) in [(0, 0), (200_000, 1), (400_000, 10_000)] {
                     // SAFETY: nobody else has it yet.
                     unsafe { shared.turns.note(|| now, sent) };
                 }
