@@ -3,9 +3,10 @@
 //! Two cores that use one channel at once have its cache lines go to and fro. If they do nothing else, that
 //! takes several times as long as on one core: then it is better that each has the channel to itself
 //! for some microseconds, a *tenure*, while the other waits. If they compute between two operations, be it for
-//! a hundred nanoseconds, it is better not to wait. No single look tells the two apart. So where
-//! a channel is fought over, its values are counted for a while without turns, then with them, and the
-//! better way holds for a time, and for twice that time if it proves the better one again.
+//! a hundred nanoseconds, it is better not to wait. No single look tells the two apart, nor how long turns should
+//! be, which depends on how far the cores are from each other. So where a channel is fought over, its values
+//! are counted for a while in each way, and the best one holds for a time, and for twice that time if it
+//! proves the best again.
 //!
 //! # Invariants
 //!
