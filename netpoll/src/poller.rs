@@ -507,7 +507,8 @@ impl Driver {
     /// One `epoll_wait`; whether the waker was among the events.
     ///
     /// First all events are counted, then all waiters claimed. Each record and each waiter lies
-    /// somewhere else, in no near cache if there are many; so they are on their way at the same time.
+    /// somewhere else, in no near cache if there are many, on a page whose translation is not at hand
+    /// either; the processor looks for several side by side if nothing else comes between.
     fn collect(&mut self, timeout: Option<Duration>, ready: &mut ReadyList) -> io::Result<bool> {
         self.poll.poll(&mut self.events, timeout)?;
         for event in &self.events {
@@ -539,6 +540,11 @@ impl Driver {
                 }
             }
         }
+        for (_, found) in &self.found {
+            if let Some(Waiter::Task(ticket)) = &found.first {
+                ticket.prefetch();
+            }
+        }
         for (slot, found) in self.found.drain(..) {
             match slot.answer(found, Waiter::claim) {
                 Some(Claimed::Task(parked)) => ready.push(parked),
@@ -558,9 +564,6 @@ fn count(
     found: &mut Vec<(&'static Slot<Waiter>, Found<Waiter>)>,
 ) {
     if let Some(waiters) = slot.count(generation) {
-        if let Some(Waiter::Task(ticket)) = &waiters.first {
-            ticket.prefetch();
-        }
         found.push((slot, waiters));
     }
 }

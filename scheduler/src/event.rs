@@ -65,6 +65,11 @@ impl ReadyList {
         }
     }
 
+    /// All goroutines, oldest first.
+    pub(crate) fn goroutines(&self) -> &[Parked] {
+        &self.goroutines
+    }
+
     /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.goroutines.is_empty()

@@ -246,8 +246,9 @@ impl Idle {
         mine
     }
 
-    /// The owner of the poll word says until when it will wait: the earliest deadline it saw after
-    /// R5. Whoever still reads the `FOREVER` of R4 interrupts once too often, which is harmless.
+    /// The owner of the poll word says which deadlines it has to be interrupted for, those before this:
+    /// the earliest it saw after R5, or none, if it looks again soon in any case (`PACE` in `sleep.rs`).
+    /// Whoever still reads the `FOREVER` of R4 interrupts once too often, which is harmless.
     pub(crate) fn poll_until(&self, deadline: u64) {
         self.poll.store(deadline.max(1), Ordering::Relaxed);
     }

@@ -21,7 +21,7 @@ use crate::arena::{self, Slot, StackClass};
 use crate::clock;
 use crate::event::{ReadyList, Wait};
 use crate::find::{FEW, SOON};
-use crate::g::Runnable;
+use crate::g::{Runnable, prefetch_parked};
 use crate::handshake::{Entry, Handshake};
 use crate::hooks::Hooks;
 use crate::overflow;
@@ -34,6 +34,9 @@ use crate::wait::Ticket;
 
 /// The stack of a machine's thread, in bytes. No user code runs on it.
 const MACHINE_STACK: usize = 512 * 1024;
+/// Of a crowd that is readied at once, so many are fetched into the cache: they run first, and more
+/// would be gone from it until they do.
+const FETCHED: usize = 256;
 
 /// The half of a machine that belongs to its thread: its scheduling loop, and the goroutine that
 /// it runs, use it by turns. Neither `Send` nor `Sync`.
@@ -524,6 +527,8 @@ impl M {
     /// Queues what an event source or a timer has readied, in order.
     pub(crate) fn queue_ready(&self, ready: &mut ReadyList) -> bool {
         let mut mine = 0;
+        let first = &ready.goroutines()[..ready.len().min(FETCHED)];
+        prefetch_parked(first);
         for parked in ready.drain() {
             // SAFETY: `ReadyList` holds goroutines, and a `Parked` is the right to one.
             let r = unsafe { Runnable::from_g(parked.into_header().cast()) };

@@ -60,6 +60,8 @@ pub(crate) struct Sched {
     pub(crate) source: Arc<dyn EventSource>,
     /// When events were collected last, on the runtime's clock.
     pub(crate) last_poll: AtomicU64,
+    /// When a machine was last woken, and timers were due. Written by whoever has the poll word.
+    pub(crate) last_timed: AtomicU64,
     /// When somebody looked last for processors that stand still, on the runtime's clock.
     pub(crate) last_relief: AtomicU64,
     /// Apart, for those who announce the end of their thread when they have let the scheduler go.
@@ -123,6 +125,7 @@ impl Sched {
             global,
             source,
             last_poll: AtomicU64::new(0),
+            last_timed: AtomicU64::new(0),
             last_relief: AtomicU64::new(0),
             machines: Arc::default(),
             sysmon: Sysmon::default(),

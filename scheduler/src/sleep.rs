@@ -15,6 +15,10 @@ use crate::park_lot::Woken;
 const SPARES: usize = 32;
 /// How long one beyond those sleeps before it ends.
 const SPARE_TIME: Duration = Duration::from_secs(5);
+/// Timers wake a machine at most once in so many nanoseconds. To lie down until a timer and to come
+/// back takes some 20 us of processor time, as much as to fire a hundred; so a crowd of sleepers would
+/// keep a machine busy with nothing but that.
+const PACE: u64 = 100_000;
 
 impl M {
     /// R1 to R3: gives the processor up, having found nothing. [`sleep`](Self::sleep) follows.
@@ -121,21 +125,30 @@ impl M {
         }
     }
 
-    /// R7 with the poll word: waits for events until `next`. True if there is a processor after it;
-    /// if not, the machine is on the list of sleepers again.
+    /// R7 with the poll word: waits for events until the timers at `next` are to be fired. True if
+    /// there is a processor after it; if not, the machine is on the list of sleepers again.
+    ///
+    /// That is at `next`, unless timers have woken a machine less than [`PACE`] before: a lone ticker
+    /// is served to the microsecond, a crowd once in a while.
     fn sleep_in_poll(&self, next: u64) -> bool {
         let sched = &*self.sched;
         let mut ready = self.ready.borrow_mut();
-        sched.idle.poll_until(next);
+        let paced = sched.last_timed.load(Ordering::Relaxed) + PACE;
+        // Before `paced` nothing that is added is a reason to interrupt.
+        sched.idle.poll_until(if next <= paced { 0 } else { next });
         let sleeper = &self.shared.sleeper;
         sleeper.sleep_in_poll(|| {
             let wait = match next {
                 FOREVER => Wait::Forever,
-                at => Wait::Until(clock::instant_of(at)),
+                at => Wait::Until(clock::instant_of(at.max(paced))),
             };
             self.poll(wait, &mut ready);
         });
-        sched.last_poll.store(clock::now(), Ordering::Relaxed);
+        let now = clock::now();
+        sched.last_poll.store(now, Ordering::Relaxed);
+        if next <= now {
+            sched.last_timed.store(now, Ordering::Relaxed);
+        }
         let p = match sched.lot.delist(sleeper, &sched.flags) {
             Woken::With(p) => {
                 sched.idle.leave_poll();

@@ -16,7 +16,7 @@ use crate::timer_heap::{Key, TimerHeap};
 use crate::wait::{Outcome, Ticket};
 
 /// Timers that are taken out before their tickets are claimed.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 
 /// Names one pending timer of the scheduler.
 #[derive(Clone, Copy, Debug)]
@@ -90,16 +90,18 @@ impl Timers {
         let mut heap = self.lock();
         let mut due = [const { None }; BATCH];
         let mut count = BATCH;
-        // Some at once: the waiters of a crowd of sleepers lie all over memory, and are fetched while
-        // the heap is put in order.
+        // Some at once: the waiters of a crowd of sleepers lie all over memory, and the processor looks
+        // for several side by side if nothing else comes between.
         while count == BATCH {
             count = 0;
             while count < BATCH
                 && let Some(ticket) = heap.pop_due(now)
             {
-                ticket.prefetch();
                 due[count] = Some(ticket);
                 count += 1;
+            }
+            for ticket in due[..count].iter().flatten() {
+                ticket.prefetch();
             }
             for ticket in due[..count].iter_mut().filter_map(Option::take) {
                 if let Some(parked) = ticket.claim(Outcome::TimedOut) {

@@ -242,6 +242,10 @@ pub struct Parked(NonNull<WaitHeader>);
 unsafe impl Send for Parked {}
 
 impl Parked {
+    pub(crate) fn header(&self) -> NonNull<WaitHeader> {
+        self.0
+    }
+
     /// Makes the task runnable: a goroutine is put on a run queue of its runtime, a thread is
     /// woken.
     ///
