@@ -59,6 +59,11 @@ type Body = Coroutine<(), NonNull<Action>, (), SlotStack>;
 /// The greatest number of a wait in any slot whose memory was given back (`wait_word.rs`).
 static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
 
+const CACHE_LINE: usize = 64;
+/// The cache lines that a parked goroutine touches when it goes on, counted from the frame of its wait: the
+/// registers saved below, and its callers above.
+const FRAME_LINES: std::ops::Range<isize> = -2..3;
+
 /// A goroutine's control block, at the top of its own stack slot.
 ///
 /// Who writes which field: see each; "owner" is invariant 1.
@@ -149,7 +154,15 @@ impl G {
     #[inline(always)]
     pub(crate) fn prefetch(next: [*mut G; 2]) {
         sys::prefetch(next[1]);
-        sys::prefetch(next[1].cast::<u8>().wrapping_add(64));
+        sys::prefetch(next[1].cast::<u8>().wrapping_add(CACHE_LINE));
+    }
+
+    /// Has the processor fetch the frames at which it was left. By its owner.
+    #[inline(always)]
+    fn prefetch_frames(&self) {
+        for line in FRAME_LINES {
+            sys::prefetch(self.frame.get().wrapping_offset(line * CACHE_LINE as isize));
+        }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -340,6 +353,12 @@ impl Runnable {
         unsafe { self.0.as_ref() }
     }
 
+    /// Has the processor fetch what is touched when it goes on. Only of a goroutine that has a stack.
+    #[inline(always)]
+    pub(crate) fn prefetch_frames(&self) {
+        self.as_ref().prefetch_frames();
+    }
+
     /// The scheduler of a goroutine that has a stack, as everything has that waits, and whether it is bound
     /// to a machine.
     #[inline(always)]
@@ -432,18 +451,12 @@ pub(crate) fn prefetch_parked(parked: &[Parked]) {
         parked.iter().map(block)
     };
     for g in blocks() {
-        sys::prefetch(std::ptr::from_ref(g).cast::<u8>().wrapping_add(64));
+        sys::prefetch(std::ptr::from_ref(g).cast::<u8>().wrapping_add(CACHE_LINE));
     }
     for g in blocks() {
-        for line in FRAME_LINES {
-            sys::prefetch(g.frame.get().wrapping_offset(line * 64));
-        }
+        g.prefetch_frames();
     }
 }
-
-/// The cache lines that a parked goroutine touches when it goes on, counted from the frame of its wait: the
-/// registers saved below, and its callers above.
-const FRAME_LINES: std::ops::Range<isize> = -2..5;
 
 /// Empties the control block of a goroutine that has ended.
 ///
