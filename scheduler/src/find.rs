@@ -3,7 +3,7 @@
 //! Go's `findRunnable`, with these departures: the clock is read every few rounds and not in each,
 //! unless they are long; events are waited for, not asked for, when nothing else is found; a machine is
 //! woken for what is put in `runnext` only where rounds are long; one that is busy relieves one that
-//! stands still; a few goroutines with short rounds are left together for a while;
+//! stands still; goroutines with short rounds are left together for a while;
 //! `runnext` is stolen only from a processor that has not moved on during a short back-off, however
 //! often its slot is refilled; and the last look at the queues (R6) is made by every machine that
 //! gives up a processor, not only by searchers.
@@ -41,6 +41,9 @@ const STEAL_PASSES: u32 = 4;
 /// worth moving: they hand something to each other, and apart they wait for each other's cache lines.
 pub(crate) const FEW: usize = 8;
 pub(crate) const SOON: u64 = 2_000;
+/// Rounds shorter than this, in nanoseconds, are not worth moving either, however many there are: it takes
+/// as long for the lines of a goroutine to come to another processor.
+const SHORT_ROUND: u32 = 150;
 /// How often a thief that has found nothing else looks again before it takes them, and the spin loops
 /// between two looks: some 20 us together.
 const LOOKS: u32 = 20;
@@ -258,8 +261,8 @@ impl M {
     /// Steals half of some processor's queue, or on the last pass its timers' goroutines or its
     /// `runnext`. Starts at a random processor each time.
     ///
-    /// What is nearly done where it is is left there for some 20 us, if this machine is the only one that
-    /// searches; then it is taken, too. All that time the machine counts as a searcher, and takes what
+    /// What is nearly done where it is, or has rounds that are shorter than the move, is left there for some
+    /// 20 us, if this machine is the only one that searches; then it is taken, too. All that time the machine counts as a searcher, and takes what
     /// else it finds, so nobody relies on it in vain.
     pub(crate) fn steal(&self, now: u64) -> Option<Runnable> {
         let p = self.p();
@@ -277,7 +280,9 @@ impl M {
                 if victim.index == p.shared.index {
                     continue;
                 }
-                if looks > 0 && victim.is_nearly_done(FEW, SOON) {
+                if looks > 0
+                    && (victim.is_nearly_done(FEW, SOON) || victim.has_short_rounds(SHORT_ROUND))
+                {
                     left_there = true;
                     continue;
                 }

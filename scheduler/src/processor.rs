@@ -77,6 +77,12 @@ impl PShared {
         (1..=few).contains(&len) && len as u64 * round < soon
     }
 
+    /// Whether there is something in the queue, and by the length of the last rounds each has had its
+    /// turn here before another processor would have taken it over. A hint.
+    pub(crate) fn has_short_rounds(&self, short: u32) -> bool {
+        self.round.load(Ordering::Relaxed) < short && !self.queue.is_empty()
+    }
+
     pub(crate) fn slice(&self) -> u32 {
         self.queue.slice()
     }
