@@ -262,8 +262,8 @@ impl M {
     /// `runnext`. Starts at a random processor each time.
     ///
     /// What is nearly done where it is, or has rounds that are shorter than the move, is left there for some
-    /// 20 us, if this machine is the only one that searches; then it is taken, too. All that time the machine counts as a searcher, and takes what
-    /// else it finds, so nobody relies on it in vain.
+    /// 20 us, if this machine is the only one that searches; then it is taken, too. All that time the machine
+    /// counts as a searcher, and takes what else it finds, so nobody relies on it in vain.
     pub(crate) fn steal(&self, now: u64) -> Option<Runnable> {
         let p = self.p();
         let all = self.sched.processors.all();

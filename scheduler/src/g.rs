@@ -92,8 +92,9 @@ pub(crate) struct G {
     object: AtomicUsize,
     /// Since when, about, on the runtime's clock.
     since: AtomicU64,
-    /// Where on its stack the last switch left it, about: to be prefetched and no more. Owner.
-    frame: Cell<*const u8>,
+    /// Where on its stack the last switch left it, about: to be prefetched and no more. Written by the
+    /// owner, read by anyone.
+    frame: AtomicPtr<u8>,
     /// 0 in a free slot. Written by the owner at spawn and end, read by anyone for reports.
     id: AtomicU64,
     /// The token of `goroutine::park`. Any thread, by its own protocol.
@@ -149,19 +150,34 @@ impl G {
         self.park_token.forget();
     }
 
-    /// Has the processor fetch the first lines of two control blocks, or of what they will be born
-    /// from. Any pointers.
+    /// Has the processor fetch what is touched when these go on: of the second its control block, or what
+    /// it will be born from, and of the first, whose control block was the second before, the frames, if
+    /// `deep`. Pointers that are null, or were once those of runnable goroutines.
     #[inline(always)]
-    pub(crate) fn prefetch(next: [*mut G; 2]) {
+    pub(crate) fn prefetch(next: [*mut G; 2], deep: bool) {
+        if deep {
+            Self::prefetch_frames_of(next[0]);
+        }
         sys::prefetch(next[1]);
         sys::prefetch(next[1].cast::<u8>().wrapping_add(CACHE_LINE));
     }
 
-    /// Has the processor fetch the frames at which it was left. By its owner.
+    #[inline(never)]
+    fn prefetch_frames_of(g: *mut G) {
+        if g.addr() & NEWBORN == 0
+            && let Some(g) = NonNull::new(g)
+        {
+            // SAFETY: not tagged, so it was that of a control block, and these are never unmapped.
+            unsafe { g.as_ref() }.prefetch_frames();
+        }
+    }
+
+    /// Has the processor fetch the frames at which it was left.
     #[inline(always)]
     fn prefetch_frames(&self) {
+        let frame = self.frame.load(Ordering::Relaxed);
         for line in FRAME_LINES {
-            sys::prefetch(self.frame.get().wrapping_offset(line * CACHE_LINE as isize));
+            sys::prefetch(frame.wrapping_offset(line * CACHE_LINE as isize));
         }
     }
 
@@ -421,7 +437,7 @@ impl Runnable {
                     return Some(unsafe { retire(ptr) });
                 }
                 CoroutineResult::Yield(action) => {
-                    g.frame.set(action.as_ptr().cast());
+                    g.frame.store(action.as_ptr().cast(), Ordering::Relaxed);
                     if TELL && let Some(hooks) = &m.hooks {
                         hooks.tell(g.id(), |hooks, id| hooks.suspended(id));
                     }

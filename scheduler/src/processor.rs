@@ -31,6 +31,10 @@ const ID_BLOCK: u64 = 1024;
 /// The next unused goroutine id in the process. 0 is nobody's.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// In rounds that are longer than this, in nanoseconds, what was fetched of a goroutine when it was readied
+/// goes from the cache before it runs, and to fetch it again is little beside them.
+const LONG_ROUND: u32 = 1_000;
+
 /// The half of a processor that others see.
 #[derive(Debug)]
 pub(crate) struct PShared {
@@ -80,7 +84,8 @@ impl PShared {
     /// Whether there is something in the queue, and by the length of the last rounds each has had its
     /// turn here before another processor would have taken it over. A hint.
     pub(crate) fn has_short_rounds(&self, short: u32) -> bool {
-        self.round.load(Ordering::Relaxed) < short && !self.queue.is_empty()
+        // 0: none was measured yet.
+        (1..short).contains(&self.round.load(Ordering::Relaxed)) && !self.queue.is_empty()
     }
 
     pub(crate) fn slice(&self) -> u32 {
@@ -124,8 +129,8 @@ impl Item for Runnable {
     }
 
     #[inline(always)]
-    fn prefetch(next: [*mut G; 2]) {
-        G::prefetch(next);
+    fn prefetch(next: [*mut G; 2], deep: bool) {
+        G::prefetch(next, deep);
     }
 }
 
@@ -264,6 +269,7 @@ impl P {
         self.clock_read.set((now, tick, round));
         let round = round.min(last);
         self.shared.round.store(round, Ordering::Relaxed);
+        self.queue.set_rounds_are_long(round > LONG_ROUND);
         if now.saturating_sub(self.oldest_served.get()) >= TIME_SLICE {
             self.oldest_served.set(now);
             self.queue.serve_oldest();

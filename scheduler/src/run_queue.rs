@@ -83,9 +83,10 @@ pub(crate) trait Item: Sized {
     fn take_mark(&self) -> bool;
 
     /// Has the processor fetch what will be needed of the next items to run, the first of which was
-    /// the second before. Either pointer may be one that was queued long ago, or null.
+    /// the second before; of that one more if `deep`. Either pointer may be one that was queued long ago,
+    /// or null.
     #[inline(always)]
-    fn prefetch(_next: [*mut Self::Target; 2]) {}
+    fn prefetch(_next: [*mut Self::Target; 2], _deep: bool) {}
 }
 
 /// The half of a run queue that others see.
@@ -198,6 +199,8 @@ pub(crate) struct RunQueue<T: Item> {
     far: Arc<Far<T>>,
     /// Whether there may be anything in the nursery or spent. If not, neither is looked at.
     is_crowded: Cell<bool>,
+    /// Whether what is fetched for the next item is worth some instructions more.
+    rounds_are_long: Cell<bool>,
     /// Counts the turns of ring and nursery.
     turn: Cell<u32>,
     /// Whether the next turn of the nursery is the oldest's.
@@ -225,6 +228,7 @@ impl<T: Item> RunQueue<T> {
                 in_a_row: AtomicU32::new(0),
             }),
             is_crowded: Cell::new(false),
+            rounds_are_long: Cell::new(false),
             turn: Cell::new(0),
             oldest_is_due: Cell::new(false),
             born: Cell::new(0),
@@ -447,7 +451,7 @@ impl<T: Item> RunQueue<T> {
     #[inline(always)]
     fn pop_ring(&self) -> Option<T> {
         let (first, next) = self.far.ring.pop()?;
-        T::prefetch(next);
+        T::prefetch(next, self.rounds_are_long.get());
         // SAFETY: put in by `push`, as a pointer; whoever takes it out has it alone.
         Some(unsafe { T::from_pointer(first) })
     }
@@ -494,6 +498,12 @@ impl<T: Item> RunQueue<T> {
             return self.far.take_oldest_newborn();
         }
         self.pop_nursery()
+    }
+
+    /// From now on items run for long, or not.
+    #[inline]
+    pub(crate) fn set_rounds_are_long(&self, long: bool) {
+        self.rounds_are_long.set(long);
     }
 
     /// The next turn of the nursery is the oldest's.
