@@ -71,7 +71,7 @@ pub const MAX_STACK_SIZE: usize = 1 << 30;
 const MIN_SHIFT: u32 = 17;
 const MAX_SHIFT: u32 = 31;
 const COLOURS: usize = 32;
-const CACHE_LINE: usize = 64;
+pub(crate) const CACHE_LINE: usize = 64;
 
 /// For each 64 MiB of address space: log2 of the size of the slots there, or 0.
 static TABLE: [AtomicU8; 1 << (ADDRESS_BITS - CHUNK_SHIFT)] =

@@ -24,8 +24,9 @@
 //!    whoever claims the wait may resume it at once, anywhere.
 //! 4. A stack is never unwound, dropped or freed while it is suspended (H7).
 //! 5. What anybody may touch at any time, by a stale ticket or handle, is the wait word and the park
-//!    token. In zeroed memory they answer as those of a free slot do; so the memory of a free slot
-//!    may be given back (`G::forget`) and taken again (`G::begin`), and it is still type-stable.
+//!    token, and by a stale pointer in a run queue `frame`, which is a hint. In zeroed memory they
+//!    answer as those of a free slot do; so the memory of a free slot may be given back
+//!    (`G::forget`) and taken again (`G::begin`), and it is still type-stable.
 //! 6. The current goroutine is found from the stack pointer alone: no thread-local is read on any
 //!    path that can park, so none can be remembered across a switch (H1).
 
@@ -42,7 +43,7 @@ use std::time::Instant;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::arena::{self, Slot, StackClass};
+use crate::arena::{self, CACHE_LINE, Slot, StackClass};
 use crate::clock;
 use crate::goroutine_local::Locals;
 use crate::machine::{M, MShared};
@@ -59,7 +60,6 @@ type Body = Coroutine<(), NonNull<Action>, (), SlotStack>;
 /// The greatest number of a wait in any slot whose memory was given back (`wait_word.rs`).
 static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
 
-const CACHE_LINE: usize = 64;
 /// The cache lines that a parked goroutine touches when it goes on, counted from the frame of its wait: the
 /// registers saved below, and its callers above.
 const FRAME_LINES: std::ops::Range<isize> = -2..3;
@@ -159,9 +159,15 @@ impl G {
             Self::prefetch_frames_of(next[0]);
         }
         sys::prefetch(next[1]);
-        sys::prefetch(next[1].cast::<u8>().wrapping_add(CACHE_LINE));
+        Self::prefetch_second_line(next[1]);
     }
 
+    #[inline(always)]
+    fn prefetch_second_line(g: *const G) {
+        sys::prefetch(g.cast::<u8>().wrapping_add(CACHE_LINE));
+    }
+
+    /// Not inlined, so that a turn without it needs no registers for it.
     #[inline(never)]
     fn prefetch_frames_of(g: *mut G) {
         if g.addr() & NEWBORN == 0
@@ -467,7 +473,7 @@ pub(crate) fn prefetch_parked(parked: &[Parked]) {
         parked.iter().map(block)
     };
     for g in blocks() {
-        sys::prefetch(std::ptr::from_ref(g).cast::<u8>().wrapping_add(CACHE_LINE));
+        G::prefetch_second_line(g);
     }
     for g in blocks() {
         g.prefetch_frames();

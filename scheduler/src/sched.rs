@@ -529,13 +529,13 @@ pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>, here: Option<Curr
     // SAFETY: the caller's promise.
     let r = unsafe { Runnable::from_g(header.cast()) };
     let (sched, bound) = r.place_of_begun();
-    // It will run soon, and among thousands its stack is in no near cache.
-    r.prefetch_frames();
     if let Some(here) = &here {
         let m = here.machine();
         if std::ptr::eq(&raw const *m.sched, sched)
             && let Some(p) = m.enter_with_p()
         {
+            // It will run here, soon, and among thousands its stack is in no near cache.
+            r.prefetch_frames();
             m.ready_on(p, r, bound);
             m.leave();
             return;

@@ -44,6 +44,12 @@ impl EventSource for Watch {
     }
 }
 
+/// So many times, `apart` from each other, the first after `delay`.
+fn times(count: u32, delay: Duration, apart: Duration) -> Vec<Instant> {
+    let begin = Instant::now() + delay;
+    (0..count).map(|i| begin + i * apart).collect()
+}
+
 /// One goroutine sleeps until each of these times; the waits that came of it, in order.
 fn waits_for(deadlines: &[Instant]) -> Vec<Timed> {
     let watch = Arc::new(Watch::default());
@@ -71,10 +77,7 @@ fn waits_for(deadlines: &[Instant]) -> Vec<Timed> {
 
 #[test]
 fn a_crowd_wakes_a_machine_once_in_a_while() {
-    let begin = Instant::now() + Duration::from_millis(20);
-    let deadlines: Vec<_> = (0..4000)
-        .map(|i| begin + i * Duration::from_micros(10))
-        .collect();
+    let deadlines = times(4000, Duration::from_millis(20), Duration::from_micros(10));
     let waits = waits_for(&deadlines);
     let mut last: Option<Instant> = None;
     for wait in &waits {
@@ -90,10 +93,7 @@ fn a_crowd_wakes_a_machine_once_in_a_while() {
 
 #[test]
 fn a_lone_timer_is_waited_for_exactly() {
-    let begin = Instant::now() + Duration::from_millis(5);
-    let deadlines: Vec<_> = (0..50)
-        .map(|i| begin + i * Duration::from_millis(2))
-        .collect();
+    let deadlines = times(50, Duration::from_millis(5), Duration::from_millis(2));
     let waits = waits_for(&deadlines);
     // A machine that the system has kept from running may be late for one, but not for all.
     let exact = waits.iter().filter(|w| deadlines.contains(&w.until));
