@@ -24,9 +24,10 @@
 //!    whoever claims the wait may resume it at once, anywhere.
 //! 4. A stack is never unwound, dropped or freed while it is suspended (H7).
 //! 5. What anybody may touch at any time, by a stale ticket or handle, is the wait word and the park
-//!    token, and by a stale pointer in a run queue `frame`, which is a hint. In zeroed memory they
-//!    answer as those of a free slot do; so the memory of a free slot may be given back
-//!    (`G::forget`) and taken again (`G::begin`), and it is still type-stable.
+//!    token, and by a stale pointer in a run queue or of a [`Successor`] `frame`, `object` and
+//!    `successor`, which are hints. In zeroed memory they answer as those of a free slot do; so the
+//!    memory of a free slot may be given back (`G::forget`) and taken again (`G::begin`), and it is
+//!    still type-stable.
 //! 6. The current goroutine is found from the stack pointer alone: no thread-local is read on any
 //!    path that can park, so none can be remembered across a switch (H1).
 
@@ -35,7 +36,7 @@ use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::num::NonZeroUsize;
 use std::panic::Location;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -50,6 +51,7 @@ use crate::machine::{M, MShared};
 use crate::park_token::ParkToken;
 use crate::sched::Sched;
 use crate::spawned::{Header, Name, Newborn};
+use crate::successor::Successor;
 use crate::sys;
 use crate::timers::TimerKey;
 use crate::wait::{Outcome, Parked, Publish, Reason, Ticket, WaitHeader, Why};
@@ -95,6 +97,8 @@ pub(crate) struct G {
     /// Where on its stack the last switch left it, about: to be prefetched and no more. Written by the
     /// owner, read by anyone.
     frame: AtomicPtr<u8>,
+    /// Whom it readies. A guess, of this life of the slot or an earlier one.
+    successor: Successor<G>,
     /// 0 in a free slot. Written by the owner at spawn and end, read by anyone for reports.
     id: AtomicU64,
     /// The token of `goroutine::park`. Any thread, by its own protocol.
@@ -178,6 +182,32 @@ impl G {
         }
     }
 
+    /// Has the processor fetch what is touched when this one, which runs, has readied `other`, which will
+    /// run soon: see `successor.rs`.
+    #[inline(always)]
+    pub(crate) fn prefetch_readied(&self, other: &Runnable) {
+        if !self.successor.note(other.0) {
+            other.as_ref().prefetch_frames();
+            return;
+        }
+        // That one was fetched when this one was readied. Those that ready each other both are.
+        let next = other.as_ref().successor.guess();
+        if ptr::eq(next, self) {
+            return;
+        }
+        // SAFETY: null, or once that of a goroutine: control blocks are never unmapped.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.prefetch_frames();
+            // A channel, as a rule, of which the first line is touched.
+            sys::prefetch(ptr::without_provenance::<u8>(
+                next.object.load(Ordering::Relaxed),
+            ));
+            let after = next.successor.guess();
+            sys::prefetch(after);
+            Self::prefetch_second_line(after);
+        }
+    }
+
     /// Has the processor fetch the frames at which it was left.
     #[inline(always)]
     fn prefetch_frames(&self) {
@@ -193,7 +223,7 @@ impl G {
 
     /// Whether it belongs to this scheduler (a snapshot).
     pub(crate) fn belongs_to(&self, sched: &Sched) -> bool {
-        std::ptr::eq(self.sched.load(Ordering::Relaxed), sched)
+        ptr::eq(self.sched.load(Ordering::Relaxed), sched)
     }
 
     /// If it waits: for what, on which object, and since when on the runtime's clock (a snapshot).
@@ -375,12 +405,6 @@ impl Runnable {
         unsafe { self.0.as_ref() }
     }
 
-    /// Has the processor fetch what is touched when it goes on. Only of a goroutine that has a stack.
-    #[inline(always)]
-    pub(crate) fn prefetch_frames(&self) {
-        self.as_ref().prefetch_frames();
-    }
-
     /// The scheduler of a goroutine that has a stack, as everything has that waits, and whether it is bound
     /// to a machine.
     #[inline(always)]
@@ -505,13 +529,13 @@ fn spawn_in(slot: Slot, newborn: Newborn) -> Runnable {
     let g = unsafe { ptr.as_ref() };
     let header = newborn.header();
     g.sched.store(header.sched.cast_mut(), Ordering::Relaxed);
-    g.home.set(std::ptr::null());
+    g.home.set(ptr::null());
     g.blocking.set(0);
     g.id.store(header.id, Ordering::Relaxed);
     g.park_token.begin(header.id);
     g.reason.store(REASON_NONE, Ordering::Relaxed);
     g.spawned_at
-        .store(std::ptr::from_ref(header.at).cast_mut(), Ordering::Relaxed);
+        .store(ptr::from_ref(header.at).cast_mut(), Ordering::Relaxed);
     g.shared.set(header);
     if header.name.is_some() {
         // SAFETY: we own the goroutine; `retire` left `None` here.

@@ -232,7 +232,7 @@
 //!
 //! | file | holds |
 //! |------|-------|
-//! | `g.rs` | the control block, the switch, `Runnable` |
+//! | `g.rs`, `successor.rs` | the control block, the switch, `Runnable`; whom a goroutine readies, to be prefetched |
 //! | `arena.rs` | guarded stack slots, and the way from an address to its goroutine; in its folder: address space, and giving memory back |
 //! | `chunk.rs`, `free_list.rs` | which slots are in use, free, or without memory |
 //! | `wait.rs`, `wait_word.rs` | `Wait`, `Ticket`, `Parked`: all waiting |
@@ -308,6 +308,7 @@ mod scope;
 mod sleep;
 mod spawn;
 mod spawned;
+mod successor;
 mod sync;
 mod sys;
 mod sysmon;

@@ -535,7 +535,7 @@ pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>, here: Option<Curr
             && let Some(p) = m.enter_with_p()
         {
             // It will run here, soon, and among thousands its stack is in no near cache.
-            r.prefetch_frames();
+            here.block().prefetch_readied(&r);
             m.ready_on(p, r, bound);
             m.leave();
             return;
