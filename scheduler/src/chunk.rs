@@ -4,7 +4,7 @@
 //! |-------------------|------------------------------------------------------------------|
 //! | none              | never made (or lost, its guard having failed): not to be touched |
 //! | `live`            | holds a goroutine, or is free and ready for one                  |
-//! | `cold`            | free, guarded, its memory given back: reads as zeroes            |
+//! | `cold`            | free, guarded, its memory given back or never touched: reads as zeroes |
 //!
 //! # Invariants
 //!

@@ -128,6 +128,27 @@ pub(crate) unsafe fn install_guard(at: NonNull<u8>, len: usize) -> io::Result<()
     }
 }
 
+/// [`install_guard`] for several ranges of equal length, none of them empty. How many were made, from the
+/// first on. One call for all of them, where the kernel allows it.
+///
+/// # Safety
+/// As for [`install_guard`].
+pub(crate) unsafe fn install_guards(ranges: &[libc::iovec]) -> usize {
+    let Some(first) = ranges.first() else {
+        return 0;
+    };
+    // SAFETY: the caller's promise.
+    let mut made = unsafe { advise(ranges, MADV_GUARD_INSTALL) } / first.iov_len;
+    for range in &ranges[made..] {
+        // SAFETY: the caller's promise.
+        if unsafe { libc::madvise(range.iov_base, range.iov_len, MADV_GUARD_INSTALL) } != 0 {
+            break;
+        }
+        made += 1;
+    }
+    made
+}
+
 /// Makes the range fault on access, by a mapping of its own.
 ///
 /// # Errors
@@ -162,18 +183,8 @@ pub(crate) unsafe fn discard(ranges: &[libc::iovec]) {
     debug_assert!(ranges.len() <= DISCARD_MOST);
     if ranges.len() > 1 && !ONE_BY_ONE.load(Ordering::Relaxed) {
         let bytes: usize = ranges.iter().map(|range| range.iov_len).sum();
-        // SAFETY: the caller's promise about the ranges; the array is valid for its length.
-        let done = unsafe {
-            libc::syscall(
-                libc::SYS_process_madvise,
-                PIDFD_SELF_THREAD_GROUP,
-                ranges.as_ptr(),
-                ranges.len(),
-                libc::MADV_DONTNEED,
-                0,
-            )
-        };
-        if usize::try_from(done) == Ok(bytes) {
+        // SAFETY: the caller's promise.
+        if unsafe { advise(ranges, libc::MADV_DONTNEED) } == bytes {
             return;
         }
         // An older kernel, or a filter of system calls. What was done may be done twice.
@@ -183,6 +194,26 @@ pub(crate) unsafe fn discard(ranges: &[libc::iovec]) {
         // SAFETY: the caller's promise. A failure leaves the memory where it is.
         unsafe { libc::madvise(range.iov_base, range.iov_len, libc::MADV_DONTNEED) };
     }
+}
+
+/// Gives the same advice about several ranges in one call. How many bytes it was taken for, from the first
+/// range on: 0 if there is no such call here.
+///
+/// # Safety
+/// That of the advice, for each range.
+unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> usize {
+    // SAFETY: the caller's promise about the ranges; the array is valid for its length.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_process_madvise,
+            PIDFD_SELF_THREAD_GROUP,
+            ranges.as_ptr(),
+            ranges.len(),
+            advice,
+            0,
+        )
+    };
+    usize::try_from(done).unwrap_or(0)
 }
 
 /// The most ranges that [`discard`] takes: the kernel's limit is 1024.

@@ -51,6 +51,22 @@ pub(super) fn guard(low: NonNull<u8>) -> io::Result<()> {
     })
 }
 
+/// Makes the guards of further new slots, after that of one. How many were made, from the first on: none is
+/// not an error, for whoever needs the next slot will say so.
+pub(super) fn guard_more(lows: impl Iterator<Item = NonNull<u8>>) -> usize {
+    if guards_are_dear() {
+        return 0;
+    }
+    let ranges: Vec<_> = lows
+        .map(|low| libc::iovec {
+            iov_base: low.as_ptr().cast(),
+            iov_len: GUARD,
+        })
+        .collect();
+    // SAFETY: the low ends of slots that nobody uses yet.
+    unsafe { sys::install_guards(&ranges) }
+}
+
 /// Makes guards with `mprotect` from now on, as on a kernel before 6.13: for tests of that path.
 #[doc(hidden)]
 pub fn force_mprotect_guards() {
