@@ -44,10 +44,13 @@ pub(crate) const SOON: u64 = 2_000;
 /// Rounds shorter than this, in nanoseconds, are not worth moving either, however many there are: it takes
 /// as long for the lines of a goroutine to come to another processor.
 const SHORT_ROUND: u32 = 150;
-/// How often a thief that has found nothing else looks again before it takes them, and the spin loops
-/// between two looks: some 20 us together.
+/// How often a thief that has found nothing else looks again before it takes them, some 20 us in all; how
+/// often the only thief looks at what is nearly done; and the spin loops between two looks.
 const LOOKS: u32 = 20;
+const LONE_LOOKS: u32 = 200;
 const LOOK_PAUSE: u32 = 64;
+/// What is nearly done, and has come to no round in so many looks, is not.
+const STILL_LOOKS: u32 = 5;
 /// How long a thief watches a processor before it takes its `runnext`, in spin loops (about 3 us).
 const NEXT_BACK_OFF: u32 = 200;
 
@@ -261,29 +264,37 @@ impl M {
     /// Steals half of some processor's queue, or on the last pass its timers' goroutines or its
     /// `runnext`. Starts at a random processor each time.
     ///
-    /// What is nearly done where it is, or has rounds that are shorter than the move, is left there for some
-    /// 20 us, if this machine is the only one that searches; then it is taken, too. All that time the machine
-    /// counts as a searcher, and takes what else it finds, so nobody relies on it in vain.
+    /// What has rounds that are shorter than the move is left there for some 20 us, and then it is taken,
+    /// too; what is nearly done where it is as well, and, if this machine is the only one that searches, for
+    /// some 200 us, as long as it moves on. All that time the machine counts as a searcher, and takes what
+    /// else it finds, so nobody relies on it in vain.
     pub(crate) fn steal(&self, now: u64) -> Option<Runnable> {
         let p = self.p();
         let all = self.sched.processors.all();
-        let mut looks = match self.sched.idle.counts().searching() {
-            1 => LOOKS,
-            _ => 0,
+        let mut short_looks = LOOKS;
+        let mut near_looks = match self.sched.idle.counts().searching() {
+            1 => LONE_LOOKS,
+            _ => LOOKS,
         };
+        let (mut seen, mut still) = (0, 0);
         let mut pass = 0;
         while pass < STEAL_PASSES {
             let last = pass + 1 == STEAL_PASSES;
-            let mut left_there = false;
+            let (mut left_near, mut left_short) = (false, false);
+            // The sum of theirs: it changes if any of them moves on.
+            let mut ticks = 0_u32;
             let start = self.random() as usize % all.len();
             for victim in all[start..].iter().chain(&all[..start]) {
                 if victim.index == p.shared.index {
                     continue;
                 }
-                if looks > 0
-                    && (victim.is_nearly_done(FEW, SOON) || victim.has_short_rounds(SHORT_ROUND))
-                {
-                    left_there = true;
+                if near_looks > 0 && victim.is_nearly_done(FEW, SOON) {
+                    left_near = true;
+                    ticks = ticks.wrapping_add(victim.tick());
+                    continue;
+                }
+                if short_looks > 0 && victim.has_short_rounds(SHORT_ROUND) {
+                    left_short = true;
                     continue;
                 }
                 if let Some(r) = victim.queue.steal_half(p.queue()) {
@@ -303,8 +314,19 @@ impl M {
             if let Some(r) = self.sched.take_global_batch(p) {
                 return Some(r);
             }
-            if left_there {
-                looks -= 1;
+            if left_near {
+                still = if ticks == seen { still + 1 } else { 0 };
+                seen = ticks;
+                near_looks = if still < STILL_LOOKS {
+                    near_looks - 1
+                } else {
+                    0
+                };
+            }
+            if left_short {
+                short_looks -= 1;
+            }
+            if left_near || left_short {
                 for _ in 0..LOOK_PAUSE {
                     std::hint::spin_loop();
                 }
