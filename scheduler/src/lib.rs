@@ -179,9 +179,9 @@
 //! The reverse of it: a few goroutines with short rounds, which hand messages to each other, are slower
 //! on two cores than on one, since every message moves cache lines between them. A searcher that finds
 //! nothing else leaves them where they are, and keeps on searching; after some 20 us it takes half of
-//! them all the same (`find.rs`). It is one searcher at a time, and it stays counted as one. So the
-//! argument above holds as it stands: what is submitted meanwhile it takes, and when it stops searching
-//! it looks at all queues.
+//! them all the same, and after 200 if it is the only one and sees that they have their turns
+//! (`find.rs`). It stays counted as a searcher. So the argument above holds as it stands: what is
+//! submitted meanwhile it takes, and when it stops searching it looks at all queues.
 //!
 //! # Those who stay at home
 //!

@@ -56,15 +56,37 @@ fn resident() -> u64 {
     kib << 10
 }
 
+/// Goroutines that wait until they are let go.
+struct Crowd {
+    handles: Vec<JoinHandle<()>>,
+    may_go: Arc<AtomicBool>,
+}
+
+impl Crowd {
+    fn let_go(self) {
+        self.may_go.store(true, Ordering::Release);
+        for handle in &self.handles {
+            handle.goroutine().unpark();
+        }
+        for handle in self.handles {
+            handle.join().unwrap();
+        }
+    }
+}
+
 /// Starts `count` goroutines that do `work` and park; returns when each has a stack and has done it.
-fn parked(count: usize, work: fn()) -> Vec<JoinHandle<()>> {
+fn parked(count: usize, work: fn()) -> Crowd {
     let begun = Arc::new(AtomicUsize::new(0));
+    let may_go = Arc::new(AtomicBool::new(false));
     let start = |_| {
-        let begun = begun.clone();
+        let (begun, may_go) = (begun.clone(), may_go.clone());
         let body = move || {
             work();
             begun.fetch_add(1, Ordering::Relaxed);
-            park();
+            // A park may return for no reason, and in disorder does.
+            while !may_go.load(Ordering::Acquire) {
+                park();
+            }
         };
         goroutine::Builder::new().spawn(body).unwrap()
     };
@@ -72,19 +94,14 @@ fn parked(count: usize, work: fn()) -> Vec<JoinHandle<()>> {
     while begun.load(Ordering::Relaxed) < count {
         goroutine::yield_now();
     }
-    handles
+    Crowd { handles, may_go }
 }
 
 /// Starts `count` goroutines that are there all at once, and ends them; resident memory in between.
 fn crowd(count: usize) -> u64 {
-    let handles = parked(count, || ());
+    let all = parked(count, || ());
     let peak = resident();
-    for handle in &handles {
-        handle.goroutine().unpark();
-    }
-    for handle in handles {
-        handle.join().unwrap();
-    }
+    all.let_go();
     peak
 }
 
@@ -141,16 +158,11 @@ fn a_recursion_that_was_deep_once_is_forgotten() {
         s.handle().run(|| {
             crowd(COUNT);
             let before = resident();
-            let handles = parked(COUNT, || {
+            let deep = parked(COUNT, || {
                 let top = 0_u8;
                 assert!(use_stack((&raw const top).addr(), DEEP) > 0);
             });
-            for handle in &handles {
-                handle.goroutine().unpark();
-            }
-            for handle in handles {
-                handle.join().unwrap();
-            }
+            deep.let_go();
             let peak = resident();
             // Some of it may have been given back already.
             assert!(peak > before + (COUNT * DEEP / 2) as u64);
@@ -181,17 +193,12 @@ fn processors_at_rest_keep_few_stacks() {
         let (before, peak) = s.handle().run(|| {
             crowd(count);
             let before = resident();
-            let handles = parked(count, || {
+            let deep = parked(count, || {
                 let top = 0_u8;
                 assert!(use_stack((&raw const top).addr(), DEEP) > 0);
             });
             let peak = resident();
-            for handle in &handles {
-                handle.goroutine().unpark();
-            }
-            for handle in handles {
-                handle.join().unwrap();
-            }
+            deep.let_go();
             (before, peak)
         });
         assert!(peak > before + (count * DEEP / 2) as u64, "{before} {peak}");
@@ -241,6 +248,15 @@ fn a_large_stack_is_given_back_too() {
     });
 }
 
+/// Tells a thread to stop, also when the test fails: else it would be waited for.
+struct StopAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Handles of goroutines that have ended, and tickets of waits that are over, are used on slots
 /// whose memory was given back, and on those that are in use again.
 #[test]
@@ -281,9 +297,12 @@ fn stale_names_have_no_effect() {
                     goroutine.unpark();
                 }
             };
+            // There a park returns for no reason.
+            let disorder = std::env::var("MARMOT_DEBUG").is_ok_and(|v| v.contains("chaos"));
             let stop = AtomicBool::new(false);
             let rounds = AtomicUsize::new(0);
             std::thread::scope(|threads| {
+                let _stop_at_the_end = StopAtTheEnd(&stop);
                 threads.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         use_stale_names();
@@ -304,7 +323,7 @@ fn stale_names_have_no_effect() {
                             go(move || {
                                 begun.fetch_add(1, Ordering::Relaxed);
                                 park();
-                                if !told.load(Ordering::Relaxed) {
+                                if !told.load(Ordering::Relaxed) && !disorder {
                                     early.fetch_add(1, Ordering::Relaxed);
                                 }
                             })
@@ -320,7 +339,6 @@ fn stale_names_have_no_effect() {
                     new.into_iter().for_each(|handle| handle.join().unwrap());
                     assert_eq!(early.load(Ordering::Relaxed), 0, "woken by a stale name");
                 }
-                stop.store(true, Ordering::Relaxed);
             });
         });
     });
