@@ -146,6 +146,13 @@ impl Claimed {
         self.decide(verdict);
         self.parked.ready();
     }
+
+    /// The same for a sender whose value was taken: it runs after whoever was given one.
+    #[inline]
+    pub(crate) fn release(mut self) {
+        self.decide(Verdict::Done);
+        self.parked.ready_after();
+    }
 }
 
 /// Tasks in line.

@@ -3,10 +3,11 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::{SHORT, everywhere};
 use marmot_channel::{Select, TryRecvError, TrySendError, bounded, select};
+use marmot_scheduler::go;
 
 #[test]
 fn nothing_is_sent_unless_somebody_receives() {
@@ -152,4 +153,49 @@ fn a_timed_out_waiter_is_not_served() {
         tx.send(3).unwrap();
         assert_eq!(receiver.join(), Ok(3));
     });
+}
+
+/// A receiver lets a waiting sender go, and has given what it had before to the next one: that one comes
+/// first. So a pipeline works off what it has before it takes on more.
+#[test]
+fn a_pipeline_does_not_run_ahead_of_its_end() {
+    const STAGES: u64 = 100;
+    const VALUES: u64 = 2000;
+    if std::env::var("MARMOT_DEBUG").is_ok_and(|v| v.contains("chaos")) {
+        // There the order is any.
+        return;
+    }
+    let passes = |n: u64, stage: u64| !n.is_multiple_of(stage + 1);
+    let (last, messages) = common::scheduler(1).handle().run(|| {
+        let messages = Arc::new(AtomicU64::new(0));
+        let (first, mut upstream) = bounded(0);
+        go(move || (1..).take_while(|&n| first.send(n).is_ok()).for_each(drop));
+        for stage in 1..=STAGES {
+            let (pass, passed) = bounded(0);
+            let values = std::mem::replace(&mut upstream, passed);
+            let messages = messages.clone();
+            go(move || {
+                for n in values {
+                    messages.fetch_add(1, Ordering::Relaxed);
+                    if passes(n, stage) && pass.send(n).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        let last = upstream.into_iter().find(|&n| n >= VALUES).unwrap();
+        (last, messages.load(Ordering::Relaxed))
+    });
+    // How many stages a number comes to.
+    let stages = |n| {
+        let stopped_by = (1..STAGES).find(|&stage| !passes(n, stage));
+        stopped_by.unwrap_or(STAGES)
+    };
+    let needed: u64 = (1..=last).map(stages).sum();
+    // It may have its time slice spent, and be sent to the end of the line, at any point. In another order
+    // there are 6 in a hundred more.
+    assert!(
+        messages <= needed + needed / 50,
+        "{messages} messages, {needed} needed"
+    );
 }

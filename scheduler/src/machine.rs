@@ -425,15 +425,22 @@ impl M {
     #[inline(always)]
     pub(crate) fn ready(&self, r: Runnable) {
         let bound = r.home().is_some();
-        self.ready_on(self.p(), r, bound);
+        self.ready_on::<false>(self.p(), r, bound);
     }
 
-    /// The same, for a caller that has the processor in hand and knows whether the goroutine is bound.
+    /// The same, for a caller that has the processor in hand and knows whether the goroutine is bound; if
+    /// `AFTER`, it runs next only if no other does.
     #[inline(always)]
-    pub(crate) fn ready_on(&self, p: &P, r: Runnable, bound: bool) {
+    pub(crate) fn ready_on<const AFTER: bool>(&self, p: &P, r: Runnable, bound: bool) {
         if self.chaos | bound {
-            self.ready_unusually(r);
-        } else if p.put_next(r) || p.is_worth_a_thief() {
+            return self.ready_unusually(r);
+        }
+        let backlog = if AFTER {
+            p.put_after_next(r)
+        } else {
+            p.put_next(r)
+        };
+        if backlog || p.is_worth_a_thief() {
             self.sched.wake_for_backlog();
         }
     }

@@ -230,6 +230,14 @@ impl P {
         self.queue.put_next(r)
     }
 
+    /// Makes a goroutine the next to run if there is no such, or else queues it. True if it was queued: a
+    /// backlog.
+    #[inline]
+    #[must_use]
+    pub(crate) fn put_after_next(&self, r: Runnable) -> bool {
+        self.queue.put_after_next(r)
+    }
+
     /// The next goroutine of this processor.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable> {

@@ -1,7 +1,9 @@
 //! The `runnext` slot: the goroutine that its processor runs next, ahead of the queue.
 //!
 //! A hand-off between two goroutines on one processor goes through this slot, so it costs two
-//! switches and no queue. It inherits the time slice of the one that readied it.
+//! switches and no queue. It inherits the time slice of the one that readied it. Whoever is readied
+//! takes the slot, and who was in it queues up; but one that was only let go, having handed something
+//! over, queues up itself.
 //!
 //! # Invariants
 //!

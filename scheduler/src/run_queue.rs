@@ -332,6 +332,18 @@ impl<T: Item> RunQueue<T> {
         }
     }
 
+    /// Makes an item the next to run if there is no such, or else queues it. True if it was queued: a
+    /// backlog.
+    #[inline]
+    #[must_use]
+    pub(crate) fn put_after_next(&self, item: T) -> bool {
+        if self.far.next.is_empty() {
+            return self.put_next(item);
+        }
+        self.line_up(item);
+        true
+    }
+
     /// What was to run next waits where it belongs.
     #[inline]
     pub(crate) fn line_up(&self, item: T) {

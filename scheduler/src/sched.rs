@@ -520,12 +520,15 @@ impl Sched {
     }
 }
 
-/// Readies the goroutine whose wait was claimed.
+/// Readies the goroutine whose wait was claimed: to run next, or if `AFTER` only if no other does.
 ///
 /// # Safety
 /// `header` starts a `G`, and the caller holds the only right to it.
 #[inline(always)]
-pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>, here: Option<Current>) {
+pub(crate) unsafe fn ready_header<const AFTER: bool>(
+    header: NonNull<WaitHeader>,
+    here: Option<Current>,
+) {
     // SAFETY: the caller's promise.
     let r = unsafe { Runnable::from_g(header.cast()) };
     let (sched, bound) = r.place_of_begun();
@@ -536,7 +539,7 @@ pub(crate) unsafe fn ready_header(header: NonNull<WaitHeader>, here: Option<Curr
         {
             // It will run here, soon, and among thousands its stack is in no near cache.
             here.block().prefetch_readied(&r);
-            m.ready_on(p, r, bound);
+            m.ready_on::<AFTER>(p, r, bound);
             m.leave();
             return;
         }

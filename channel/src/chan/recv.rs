@@ -171,7 +171,7 @@ impl<T> Chan<T> {
                         // SAFETY: the sender is claimed, so its value is ours to move; the caller's
                         // `out`.
                         unsafe { out.copy_from_nonoverlapping(sender.slot().cast::<T>(), 1) };
-                        sender.ready(Verdict::Done);
+                        sender.release();
                         return Ok(());
                     }
                     // SAFETY: the caller's `out`; the promise is claimed.

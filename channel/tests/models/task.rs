@@ -73,6 +73,10 @@ impl Parked {
         self.ready();
     }
 
+    pub fn ready_after(self) {
+        self.ready();
+    }
+
     pub fn ready(self) {
         let header = self.0;
         std::mem::forget(self);
