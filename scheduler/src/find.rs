@@ -45,11 +45,11 @@ pub(crate) const SOON: u64 = 2_000;
 /// as long for the lines of a goroutine to come to another processor.
 const SHORT_ROUND: u32 = 150;
 /// How often a thief that has found nothing else looks again before it takes them, some 20 us in all; how
-/// often the only thief looks at what is nearly done; and the spin loops between two looks.
+/// often before that the only thief looks at those of which both is true; and the spin loops between two looks.
 const LOOKS: u32 = 20;
 const LONE_LOOKS: u32 = 200;
 const LOOK_PAUSE: u32 = 64;
-/// What is nearly done, and has come to no round in so many looks, is not.
+/// What has come to no round in so many looks is not nearly done.
 const STILL_LOOKS: u32 = 5;
 /// How long a thief watches a processor before it takes its `runnext`, in spin loops (about 3 us).
 const NEXT_BACK_OFF: u32 = 200;
@@ -264,23 +264,23 @@ impl M {
     /// Steals half of some processor's queue, or on the last pass its timers' goroutines or its
     /// `runnext`. Starts at a random processor each time.
     ///
-    /// What has rounds that are shorter than the move is left there for some 20 us, and then it is taken,
-    /// too; what is nearly done where it is as well, and, if this machine is the only one that searches, for
-    /// some 200 us, as long as it moves on. All that time the machine counts as a searcher, and takes what
-    /// else it finds, so nobody relies on it in vain.
+    /// What is nearly done where it is, or has rounds that are shorter than the move, is left there for some
+    /// 20 us, and then it is taken, too. If both is true, and this machine is the only one that searches, it
+    /// is left there for some 200 us, as long as it moves on. All that time the machine counts as a searcher,
+    /// and takes what else it finds, so nobody relies on it in vain.
     pub(crate) fn steal(&self, now: u64) -> Option<Runnable> {
         let p = self.p();
         let all = self.sched.processors.all();
-        let mut short_looks = LOOKS;
-        let mut near_looks = match self.sched.idle.counts().searching() {
+        let mut looks = LOOKS;
+        let mut lone_looks = match self.sched.idle.counts().searching() {
             1 => LONE_LOOKS,
-            _ => LOOKS,
+            _ => 0,
         };
         let (mut seen, mut still) = (0, 0);
         let mut pass = 0;
         while pass < STEAL_PASSES {
             let last = pass + 1 == STEAL_PASSES;
-            let (mut left_near, mut left_short) = (false, false);
+            let (mut left, mut left_alone) = (false, false);
             // The sum of theirs: it changes if any of them moves on.
             let mut ticks = 0_u32;
             let start = self.random() as usize % all.len();
@@ -288,13 +288,15 @@ impl M {
                 if victim.index == p.shared.index {
                     continue;
                 }
-                if near_looks > 0 && victim.is_nearly_done(FEW, SOON) {
-                    left_near = true;
+                let near = victim.is_nearly_done(FEW, SOON);
+                let short = victim.has_short_rounds(SHORT_ROUND);
+                if near && short && lone_looks > 0 {
+                    left_alone = true;
                     ticks = ticks.wrapping_add(victim.tick());
                     continue;
                 }
-                if short_looks > 0 && victim.has_short_rounds(SHORT_ROUND) {
-                    left_short = true;
+                if (near || short) && looks > 0 {
+                    left = true;
                     continue;
                 }
                 if let Some(r) = victim.queue.steal_half(p.queue()) {
@@ -314,19 +316,16 @@ impl M {
             if let Some(r) = self.sched.take_global_batch(p) {
                 return Some(r);
             }
-            if left_near {
+            if left_alone {
                 still = if ticks == seen { still + 1 } else { 0 };
                 seen = ticks;
-                near_looks = if still < STILL_LOOKS {
-                    near_looks - 1
-                } else {
-                    0
-                };
+                lone_looks -= 1;
+                if still == STILL_LOOKS {
+                    (lone_looks, looks) = (0, 0);
+                }
             }
-            if left_short {
-                short_looks -= 1;
-            }
-            if left_near || left_short {
+            looks = looks.saturating_sub(u32::from(left));
+            if left || left_alone {
                 for _ in 0..LOOK_PAUSE {
                     std::hint::spin_loop();
                 }
