@@ -31,6 +31,8 @@
 //! 6. The current goroutine is found from the stack pointer alone: no thread-local is read on any
 //!    path that can park, so none can be remembered across a switch (H1).
 
+mod prefetch;
+
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -44,7 +46,7 @@ use std::time::Instant;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::arena::{self, CACHE_LINE, Slot, StackClass};
+use crate::arena::{self, Slot, StackClass};
 use crate::clock;
 use crate::goroutine_local::Locals;
 use crate::machine::{M, MShared};
@@ -52,19 +54,16 @@ use crate::park_token::ParkToken;
 use crate::sched::Sched;
 use crate::spawned::{Header, Name, Newborn};
 use crate::successor::Successor;
-use crate::sys;
 use crate::timers::TimerKey;
-use crate::wait::{Outcome, Parked, Publish, Reason, Ticket, WaitHeader, Why};
+use crate::wait::{Outcome, Publish, Reason, Ticket, WaitHeader, Why};
+
+pub(crate) use self::prefetch::prefetch_parked;
 
 type Switch = Yielder<(), NonNull<Action>>;
 type Body = Coroutine<(), NonNull<Action>, (), SlotStack>;
 
 /// The greatest number of a wait in any slot whose memory was given back (`wait_word.rs`).
 static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
-
-/// The cache lines that a parked goroutine touches when it goes on, counted from the frame of its wait: the
-/// registers saved below, and its callers above.
-const FRAME_LINES: std::ops::Range<isize> = -2..3;
 
 /// A goroutine's control block, at the top of its own stack slot.
 ///
@@ -152,69 +151,6 @@ impl G {
     pub(crate) fn forget(&self) {
         self.header.word.forget(&FORGOTTEN);
         self.park_token.forget();
-    }
-
-    /// Has the processor fetch what is touched when these go on: of the second its control block, or what
-    /// it will be born from, and of the first, whose control block was the second before, the frames, if
-    /// `deep`. Pointers that are null, or were once those of runnable goroutines.
-    #[inline(always)]
-    pub(crate) fn prefetch(next: [*mut G; 2], deep: bool) {
-        if deep {
-            Self::prefetch_frames_of(next[0]);
-        }
-        sys::prefetch(next[1]);
-        Self::prefetch_second_line(next[1]);
-    }
-
-    #[inline(always)]
-    fn prefetch_second_line(g: *const G) {
-        sys::prefetch(g.cast::<u8>().wrapping_add(CACHE_LINE));
-    }
-
-    /// Not inlined, so that a turn without it needs no registers for it.
-    #[inline(never)]
-    fn prefetch_frames_of(g: *mut G) {
-        if g.addr() & NEWBORN == 0
-            && let Some(g) = NonNull::new(g)
-        {
-            // SAFETY: not tagged, so it was that of a control block, and these are never unmapped.
-            unsafe { g.as_ref() }.prefetch_frames();
-        }
-    }
-
-    /// Has the processor fetch what is touched when this one, which runs, has readied `other`, which will
-    /// run soon: see `successor.rs`.
-    #[inline(always)]
-    pub(crate) fn prefetch_readied(&self, other: &Runnable) {
-        if !self.successor.note(other.0) {
-            other.as_ref().prefetch_frames();
-            return;
-        }
-        // That one was fetched when this one was readied. Those that ready each other both are.
-        let next = other.as_ref().successor.guess();
-        if ptr::eq(next, self) {
-            return;
-        }
-        // SAFETY: null, or once that of a goroutine: control blocks are never unmapped.
-        if let Some(next) = unsafe { next.as_ref() } {
-            next.prefetch_frames();
-            // A channel, as a rule, of which the first line is touched.
-            sys::prefetch(ptr::without_provenance::<u8>(
-                next.object.load(Ordering::Relaxed),
-            ));
-            let after = next.successor.guess();
-            sys::prefetch(after);
-            Self::prefetch_second_line(after);
-        }
-    }
-
-    /// Has the processor fetch the frames at which it was left.
-    #[inline(always)]
-    fn prefetch_frames(&self) {
-        let frame = self.frame.load(Ordering::Relaxed);
-        for line in FRAME_LINES {
-            sys::prefetch(frame.wrapping_offset(line * CACHE_LINE as isize));
-        }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -481,26 +417,6 @@ impl Runnable {
                 }
             }
         }
-    }
-}
-
-/// Has the processor fetch what is touched when these goroutines go on: the rest of their control
-/// blocks, and the frames at which they were left.
-///
-/// Each lies on a page or two of its own, whose translations are seldom at hand. A prefetch waits for
-/// the translation, but several can be looked up side by side, if nothing else comes between.
-pub(crate) fn prefetch_parked(parked: &[Parked]) {
-    let blocks = || {
-        // SAFETY: the right to a goroutine is that to look at its control block, which is never
-        // unmapped. There are no threads in a `ReadyList`.
-        let block = |p: &Parked| unsafe { p.header().cast::<G>().as_ref() };
-        parked.iter().map(block)
-    };
-    for g in blocks() {
-        G::prefetch_second_line(g);
-    }
-    for g in blocks() {
-        g.prefetch_frames();
     }
 }
 

@@ -232,7 +232,8 @@
 //!
 //! | file | holds |
 //! |------|-------|
-//! | `g.rs`, `successor.rs` | the control block, the switch, `Runnable`; whom a goroutine readies, to be prefetched |
+//! | `g.rs` | the control block, the switch, `Runnable`; in its folder: what is prefetched |
+//! | `successor.rs` | whom a goroutine readies, for that |
 //! | `arena.rs` | guarded stack slots, and the way from an address to its goroutine; in its folder: address space, and giving memory back |
 //! | `chunk.rs`, `free_list.rs` | which slots are in use, free, or without memory |
 //! | `wait.rs`, `wait_word.rs` | `Wait`, `Ticket`, `Parked`: all waiting |
