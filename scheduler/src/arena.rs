@@ -209,8 +209,6 @@ struct State {
     free: FreeList<NonNull<G>>,
     /// The parts of chunks that have no guards yet, growing down: base, end and chunk.
     fresh: Vec<(usize, usize, &'static Chunk)>,
-    /// How many slots were taken from there.
-    made: usize,
     chunks: Chunks,
 }
 
@@ -223,7 +221,6 @@ impl Arena {
             state: Mutex::new(State {
                 free: FreeList::new(),
                 fresh: Vec::new(),
-                made: 0,
                 chunks: Chunks::new(),
             }),
             used: AtomicUsize::new(0),
@@ -252,6 +249,12 @@ impl Arena {
         let slots = (end - base) / class.slot_size();
         self.capacity.fetch_add(slots, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How many slots have a guard, or are about to get one.
+    fn made(&self, state: &State, class: StackClass) -> usize {
+        let fresh: usize = state.fresh.iter().map(|&(base, end, _)| end - base).sum();
+        self.capacity.load(Ordering::Relaxed) - fresh / class.slot_size()
     }
 }
 
@@ -282,7 +285,8 @@ pub(crate) fn take(class: StackClass) -> io::Result<Slot> {
             class.arena().grow(state, class)?;
         }
         // From the top down, towards where the kernel puts the next chunk.
-        let group = (state.made / 8).clamp(1, GUARDED_AT_ONCE);
+        let made = class.arena().made(state, class);
+        let group = (made / 8).clamp(1, GUARDED_AT_ONCE);
         let last = state.fresh.last_mut().expect("a chunk has room");
         let (base, end, chunk) = *last;
         let low = base.max(end.saturating_sub(group * class.slot_size()));
@@ -290,7 +294,6 @@ pub(crate) fn take(class: StackClass) -> io::Result<Slot> {
         if base == low {
             state.fresh.pop();
         }
-        state.made += (end - low) / class.slot_size();
         Ok::<_, io::Error>(Found::Fresh(low, end, chunk))
     })?;
     // The rest outside the lock: the guard costs most of a microsecond, the first page as much.
@@ -315,7 +318,6 @@ fn take_fresh(
     let put_back = |state: &mut State, end: usize| {
         if low < end {
             state.fresh.push((low, end, chunk));
-            state.made -= (end - low) / size;
         }
     };
     let base = end - size;
@@ -503,7 +505,8 @@ mod tests {
         let mut slots = Vec::new();
         while slots.len() < many {
             slots.push(take(class).unwrap());
-            let made = class.arena().with(|state| state.made);
+            let arena = class.arena();
+            let made = arena.with(|state| arena.made(state, class));
             assert!(made - slots.len() < GUARDED_AT_ONCE.min(1 + made / 8));
         }
         let mut bases: Vec<_> = slots.iter().map(|slot| stack_limit(slot.0)).collect();
